@@ -1,0 +1,122 @@
+"""The data cache: things that are made once and read many times, as checked safetensors files.
+
+A file is written beside its place and moved into it in one step, under a lock, with a checksum of its contents, so a
+stopped run, two processes at once or a damaged disk never leave half a file that somebody later believes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+Tensors = dict[str, torch.Tensor]
+LOCK_SECONDS = 600
+
+
+class CacheWarning(UserWarning):
+    """The cache could not be used as asked; the data was made in memory instead."""
+
+
+def cache_dir() -> Path:
+    """The cache folder: `MMCOURSE_CACHE`, or the user's cache folder of this operating system. Not created here."""
+    chosen = os.environ.get("MMCOURSE_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("mmcourse", appauthor=False)
+
+
+def load_or_build(name: str, key: str, build: Callable[[], Tensors]) -> Tensors:
+    """Reads `name` from the cache, or builds and stores it.
+
+    Args:
+        name: file name without ending, such as `glyphs-96`.
+        key: everything the contents depend on (versions, sizes); a file with another key is rebuilt.
+        build: makes the tensors; called at most once, by one process at a time.
+    Returns:
+        The tensors by name. A missing, damaged or outdated file repairs itself. Where nothing can be written (a
+        read-only folder, a full disk) the tensors are returned all the same and a `CacheWarning` says why.
+    """
+    path = cache_dir() / f"{name}.safetensors"
+    tensors = _read(path, key)
+    if tensors is not None:
+        return tensors
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            tensors = _read(path, key)  # another process may have built it while this one waited
+            if tensors is None:
+                tensors = build()
+                _write(path, key, tensors)
+            return tensors
+    except (OSError, Timeout) as error:
+        warnings.warn(_cannot_write(path, error), CacheWarning, stacklevel=2)
+        return build() if tensors is None else tensors
+
+
+def writable(folder: Path | None = None) -> str | None:
+    """None if files can be written to the cache folder, otherwise one sentence that says why not and what to do."""
+    folder = cache_dir() if folder is None else folder
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        return _cannot_write(folder, error)
+    return None
+
+
+def _checksum(tensors: Tensors) -> str:
+    value = 0
+    for name in sorted(tensors):
+        header = f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}"
+        value = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy(), zlib.crc32(header.encode(), value))
+    return f"{value:08x}"
+
+
+def _read(path: Path, key: str) -> Tensors | None:
+    """The tensors of a sound file with this key; None for a file that is missing, damaged or made for another key."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            if facts.get("key") != key:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except (OSError, SafetensorError):
+        return None
+    return tensors if facts.get("checksum") == _checksum(tensors) else None
+
+
+def _write(path: Path, key: str, tensors: Tensors) -> None:
+    """Writes beside `path`, then moves the file into place in one step."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    facts = {"key": key, "checksum": _checksum(tensors)}
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, metadata=facts)
+        os.replace(draft, path)
+    except SafetensorError as error:  # safetensors wraps the system's own error in text
+        full = "No space left" in str(error) or "os error 28" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if code == errno.ENOSPC:
+        reason = "the disk is full; free some space"
+    elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason = "this folder cannot be written to; allow it"
+    elif isinstance(error, Timeout):
+        reason = f"another process has been building it for {LOCK_SECONDS} seconds; stop that process"
+    else:
+        reason = f"{error}; mend that"
+    return f"the cache {path} is not used because {reason}, or set MMCOURSE_CACHE to another folder"

