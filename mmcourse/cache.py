@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 Tensors = dict[str, torch.Tensor]
 LOCK_SECONDS = 600
+DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class CacheWarning(UserWarning):
@@ -39,7 +40,7 @@ def load_or_build(name: str, key: str, build: Callable[[], Tensors]) -> Tensors:
     Args:
         name: file name without ending, such as `glyphs-96`.
         key: everything the contents depend on (versions, sizes); a file with another key is rebuilt.
-        build: makes the tensors; called at most once, by one process at a time.
+        build: makes the tensors; called at most once, by one process at a time. Its own errors pass through.
     Returns:
         The tensors by name. A missing, damaged or outdated file repairs itself. Where nothing can be written (a
         read-only folder, a full disk) the tensors are returned all the same and a `CacheWarning` says why.
@@ -48,17 +49,24 @@ def load_or_build(name: str, key: str, build: Callable[[], Tensors]) -> Tensors:
     tensors = _read(path, key)
     if tensors is not None:
         return tensors
+    lock = FileLock(f"{path}.lock", timeout=LOCK_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
-            tensors = _read(path, key)  # another process may have built it while this one waited
-            if tensors is None:
-                tensors = build()
-                _write(path, key, tensors)
-            return tensors
-    except (OSError, Timeout) as error:
-        warnings.warn(_cannot_write(path, error), CacheWarning, stacklevel=2)
-        return build() if tensors is None else tensors
+        lock.acquire()
+    except (OSError, Timeout, NotImplementedError) as error:  # the last: a file system without locks
+        return _uncached(build(), path, error)
+    try:
+        tensors = _read(path, key)  # another process may have built it while this one waited
+        if tensors is None:
+            tensors = build()
+            _write(path, key, tensors)
+        return tensors
+    except OSError as error:
+        if tensors is None:  # an error of `build` itself
+            raise
+        return _uncached(tensors, path, error)
+    finally:
+        lock.release()
 
 
 def writable(folder: Path | None = None) -> str | None:
@@ -67,18 +75,26 @@ def writable(folder: Path | None = None) -> str | None:
     probe = folder / f".probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x" * 4096)
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         return _cannot_write(folder, error)
     return None
+
+
+def _uncached(tensors: Tensors, path: Path, error: Exception) -> Tensors:
+    warnings.warn(_cannot_write(path, error), CacheWarning, stacklevel=3)
+    return tensors
 
 
 def _checksum(tensors: Tensors) -> str:
     value = 0
     for name in sorted(tensors):
         header = f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}"
-        value = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy(), zlib.crc32(header.encode(), value))
+        content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy()
+        value = zlib.crc32(content, zlib.crc32(header.encode(), value))
     return f"{value:08x}"
 
 
@@ -96,11 +112,14 @@ def _read(path: Path, key: str) -> Tensors | None:
 
 
 def _write(path: Path, key: str, tensors: Tensors) -> None:
-    """Writes beside `path`, then moves the file into place in one step."""
+    """Writes beside `path`, then moves the file into place in one step. Called under the lock."""
+    for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was stopped while it wrote
+        left.unlink(missing_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     facts = {"key": key, "checksum": _checksum(tensors)}
     try:
         save_file({name: value.contiguous() for name, value in tensors.items()}, draft, metadata=facts)
+        draft.chmod(0o644)  # safetensors writes for the owner alone, but a class may share one cache
         os.replace(draft, path)
     except SafetensorError as error:  # safetensors wraps the system's own error in text
         full = "No space left" in str(error) or "os error 28" in str(error)
@@ -111,12 +130,18 @@ def _write(path: Path, key: str, tensors: Tensors) -> None:
 
 def _cannot_write(path: Path, error: Exception) -> str:
     code = getattr(error, "errno", None)
-    if code == errno.ENOSPC:
+    if isinstance(error, Timeout):
+        reason = f"another process has been building it for {LOCK_SECONDS} seconds; stop that process"
+    elif isinstance(error, NotImplementedError):
+        reason = "its file system cannot lock files; choose a local disk"
+    elif code in DISK_FULL:
         reason = "the disk is full; free some space"
     elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = "this folder cannot be written to; allow it"
-    elif isinstance(error, Timeout):
-        reason = f"another process has been building it for {LOCK_SECONDS} seconds; stop that process"
+    elif code in (errno.EEXIST, errno.ENOTDIR):
+        reason = "a file stands where a folder should be; move it away"
+    elif code == errno.EISDIR:
+        reason = "a folder stands where the file should be; move it away"
     else:
-        reason = f"{error}; mend that"
+        reason = f"of an error ({error}); mend that"
     return f"the cache {path} is not used because {reason}, or set MMCOURSE_CACHE to another folder"

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ import pytest
 
 from mmcourse.cache import cache_dir
 
+ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -119,3 +122,12 @@ def test_the_slider_of_chapter_01_changes_its_figure(lab_page):
         page.wait_for_timeout(200)
     shot(page, "01_attention-slider")
     assert image.get_attribute("src") != before
+
+
+def test_without_chromium_the_browser_tests_say_so_and_skip(tmp_path):
+    command = [sys.executable, "-m", "pytest", "-rs", "-k", "slider", __file__, "-c", ROOT / "pyproject.toml"]
+    done = subprocess.run(
+        [*map(str, command)], env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert "Chromium is not installed; install it to run the browser tests" in done.stdout

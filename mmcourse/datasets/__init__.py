@@ -1,0 +1,74 @@
+"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), photos, a folder of your own."""
+
+from __future__ import annotations
+
+from mmcourse.datasets.folder import FolderRecord, ImageFolder, Skipped, read_image
+from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_background
+from mmcourse.datasets.photos import Photo, load_photos
+from mmcourse.datasets.scenes import (
+    BACKGROUNDS,
+    CaptionEntropy,
+    Noun,
+    Question,
+    Scene,
+    SceneBatch,
+    SceneObject,
+    Verdict,
+    caption_entropy,
+    caption_is_true,
+    caption_log_prob,
+    captions,
+    chinese_captions,
+    lexicon,
+    make_scenes,
+    questions,
+    render,
+    sample_caption,
+    sample_scene,
+)
+from mmcourse.datasets.scenes.sprites import sheet
+
+__all__ = [
+    "BACKGROUNDS",
+    "CaptionEntropy",
+    "FolderRecord",
+    "GlyphSplit",
+    "Glyphs",
+    "ImageFolder",
+    "Noun",
+    "Photo",
+    "Question",
+    "Scene",
+    "SceneBatch",
+    "SceneObject",
+    "Skipped",
+    "Verdict",
+    "caption_entropy",
+    "caption_is_true",
+    "caption_log_prob",
+    "captions",
+    "chinese_captions",
+    "lexicon",
+    "load_glyphs",
+    "load_photos",
+    "make_scenes",
+    "on_background",
+    "prepare_data",
+    "questions",
+    "read_image",
+    "render",
+    "sample_caption",
+    "sample_scene",
+]
+
+
+def prepare_data(*, quiet: bool = False) -> dict[str, int]:
+    """Makes everything that the course keeps in its data cache, with progress bars; quick where it is there already.
+
+    Args:
+        quiet: show no bar for the glyphs.
+    Returns:
+        How many drawings each cached world has: `glyphs`, and `sprites`, the drawings that scenes are composed of.
+    """
+    pixels, _ = sheet()
+    return {"glyphs": len(load_glyphs(quiet=quiet)), "sprites": int(pixels.shape[0])}

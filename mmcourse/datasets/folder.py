@@ -1,0 +1,189 @@
+"""Your own pictures, in the `imagefolder` convention of Hugging Face datasets.
+
+A folder holds pictures and one file `metadata.jsonl` or `metadata.csv` with a `file_name` (relative to the folder) and
+a `text` for each; every further column is kept. Datasets published in that form work unchanged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mmcourse.runtime import progress
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+class FolderRecord(NamedTuple):
+    """One line of the metadata: where its picture is, its text, and every other column."""
+
+    path: Path
+    text: str
+    extra: dict[str, Any]
+
+
+class Skipped(NamedTuple):
+    """A picture that cannot be read, and why."""
+
+    file_name: str
+    reason: str
+
+
+class ImageFolder:
+    """Pictures with text, in the order of the metadata file: `dataset[i]` is (image uint8 (3, H, W), text).
+
+    Every picture is opened once at the start. Those that cannot be read are left out and listed in `.skipped`.
+
+    Args:
+        path: the folder.
+        text: the column that holds the text, if it is not called `text`.
+        quiet: show no progress bar while the pictures are checked.
+    Raises:
+        FileNotFoundError: the folder, its metadata file or a picture that it names is missing.
+        ValueError: both metadata files are there, or a line is not as it should be; file and line number are named.
+    """
+
+    def __init__(self, path: str | Path, *, text: str = "text", quiet: bool = False):
+        self.path = Path(path).expanduser()
+        records = list(_records(_metadata(self.path), text))
+        reasons: dict[Path, str | None] = {}  # a picture may have several texts
+        todo = dict.fromkeys(record.path for record in records)
+        for file in todo if quiet else progress(todo, "Checking pictures"):
+            reasons[file] = _unreadable(file)
+        self.records = [record for record in records if reasons[record.path] is None]
+        names = {record.path: record.path.relative_to(self.path).as_posix() for record in records}
+        self.skipped = [Skipped(names[file], reason) for file, reason in reasons.items() if reason is not None]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, str]:
+        record = self.records[index]
+        return read_image(record.path), record.text
+
+    def __repr__(self) -> str:
+        return f"ImageFolder({len(self)} texts with pictures, {len(self.skipped)} pictures skipped)"
+
+
+def read_image(path: str | Path) -> torch.Tensor:
+    """A picture file as uint8 (3, H, W): turned upright as its EXIF data say, transparency laid on white.
+
+    Raises:
+        OSError: the file is missing, damaged or no picture.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter("ignore")  # about odd metadata; what matters here is whether the pixels can be read
+            pixels = np.asarray(_rgb(ImageOps.exif_transpose(picture)))  # (H, W, 3)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's many readers raise many kinds of error for damaged files
+        raise OSError(f"picture {str(path)!r} cannot be read: {_reason(error)}") from error
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":  # more than 8 bits: Pillow would clip instead of scaling
+        values = np.asarray(picture, dtype=np.float64)
+        top = 65535 if picture.mode.startswith("I") else max(float(values.max(initial=0)), 1.0)
+        picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+def _unreadable(path: Path) -> str | None:
+    """None if the whole picture can be decoded, otherwise why not."""
+    try:
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter("ignore")
+            picture.draft("RGB", (1, 1))  # JPEG then decodes at an eighth of its size: the same errors, much sooner
+            picture.load()
+    except Exception as error:  # see read_image
+        return _reason(error)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return "no picture of a kind that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
+
+
+def _metadata(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"path {str(folder)!r} is no folder; give the one that holds metadata.jsonl")
+    there = [folder / name for name in METADATA if (folder / name).is_file()]
+    if len(there) == 2:
+        raise ValueError(f"folder {str(folder)!r} holds both {' and '.join(METADATA)}; keep the one that is right")
+    if not there:
+        inside = sorted(file.parent.name for name in METADATA for file in folder.glob(f"*/{name}"))
+        hint = f"open one of its folders: {', '.join(inside)}" if inside else "write one with file_name and text"
+        raise FileNotFoundError(f"folder {str(folder)!r} holds neither {' nor '.join(METADATA)}; {hint}")
+    return there[0]
+
+
+def _records(metadata: Path, text_column: str) -> Iterator[FolderRecord]:
+    for number, row in _rows(metadata):
+        where = f"{metadata.name} line {number}"
+        for column in ("file_name", text_column):
+            value = row.get(column)
+            if not isinstance(value, str) or not value.strip():
+                got = f"got {value!r}" if column in row else f"it has: {', '.join(map(str, row)) or 'nothing'}"
+                raise ValueError(f"{where} needs {column!r} with some text, {got}")
+        name, text = row.pop("file_name"), row.pop(text_column)
+        slashes = PureWindowsPath(name)  # knows both kinds of slash
+        if ".." in slashes.parts or slashes.root or slashes.drive:
+            raise ValueError(f"{where} names {name!r}, which lies outside the folder; give a path inside it")
+        path = metadata.parent / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{where} names the picture {name!r}, which is missing; add it or remove the line")
+        yield FolderRecord(path, text, row)
+
+
+def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of the file as dicts, each with its number in the file, counted from 1; empty lines are left out."""
+    try:
+        content = metadata.read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the start
+    except UnicodeDecodeError as error:
+        line = metadata.read_bytes()[: error.start].count(b"\n") + 1
+        raise ValueError(f"{metadata.name} line {line} is not UTF-8 text; save the file as UTF-8") from None
+    if metadata.suffix == ".csv":
+        yield from _csv_rows(metadata, content)
+        return
+    for number, line in enumerate(content.split("\n"), start=1):  # not splitlines: JSON text may hold other line ends
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                reason = f"{error.msg} at character {error.pos + 1}"
+                raise ValueError(f"{metadata.name} line {number} is not JSON: {reason}") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{metadata.name} line {number} must be an object {{...}}, got {line.strip()[:40]}")
+            yield number, row
+
+
+def _csv_rows(metadata: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    header: list[str] = []
+    number = 1
+    try:
+        for cells in reader:
+            if cells and not header:
+                header = cells
+            elif cells:
+                if len(cells) > len(header):
+                    message = f"has {len(cells)} cells for {len(header)} columns; put text with commas in quotes"
+                    raise ValueError(f"{metadata.name} line {number} {message}")
+                yield number, dict(zip(header, cells, strict=False))
+            number = reader.line_num + 1  # a cell in quotes may hold line ends
+    except csv.Error as error:
+        raise ValueError(f"{metadata.name} line {reader.line_num} is not CSV: {error}") from None

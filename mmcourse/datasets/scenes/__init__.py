@@ -1,0 +1,68 @@
+"""Scenes: 64 × 64 pictures of one to three drawings on a colored background, made by a grammar that is known exactly.
+
+Each comes with its scene graph, boxes, masks, five true captions, Chinese captions and questions with answers. Any
+sentence of the grammar can be decided, and the entropy of the captions is known.
+
+>>> scene = sample_scene(0)
+>>> all(caption_is_true(scene, caption) for caption in captions(scene))
+True
+"""
+
+from .captions import captions, chinese_captions, sample_caption
+from .entropy import CaptionEntropy, caption_entropy, caption_log_prob
+from .grammar import DIFFICULTIES, SPLITS, Scene, SceneObject, related, sample_scene, sample_scenes, size_order
+from .lexicon import (
+    BACKGROUNDS,
+    COMPARISONS,
+    POSITIONS,
+    RELATIONS,
+    SIZES,
+    Background,
+    Noun,
+    Size,
+    held_out_background,
+    held_out_pair,
+    lexicon,
+)
+from .questions import QUESTION_KINDS, Question, questions
+from .render import SceneBatch, make_scenes, render
+from .truth import Truth, UnparseableError, Verdict, caption_is_true, parse
+
+__all__ = [
+    "BACKGROUNDS",
+    "COMPARISONS",
+    "DIFFICULTIES",
+    "POSITIONS",
+    "QUESTION_KINDS",
+    "RELATIONS",
+    "SIZES",
+    "SPLITS",
+    "Background",
+    "CaptionEntropy",
+    "Noun",
+    "Question",
+    "Scene",
+    "SceneBatch",
+    "SceneObject",
+    "Size",
+    "Truth",
+    "UnparseableError",
+    "Verdict",
+    "caption_entropy",
+    "caption_is_true",
+    "caption_log_prob",
+    "captions",
+    "chinese_captions",
+    "held_out_background",
+    "held_out_pair",
+    "lexicon",
+    "make_scenes",
+    "parse",
+    "questions",
+    "related",
+    "render",
+    "sample_caption",
+    "sample_scene",
+    "sample_scenes",
+    "size_order",
+]

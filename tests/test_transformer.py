@@ -1,0 +1,148 @@
+import pytest
+import torch
+from torch import nn
+
+from mmcourse.attention import padding_mask
+from mmcourse.transformer import Block, BlockCache, Decoder, Encoder, FeedForward, TransformerConfig
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def close(ours, theirs, tolerance=1e-10):
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def randomize(module):
+    """Gives every parameter, norms and biases too, a value that a mix-up would show."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return module.double()
+
+
+OPTIONS = {"dim_feedforward": 20, "dropout": 0.0, "batch_first": True}
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_encoder_block_equals_pytorch(norm_first, activation, causal):
+    theirs = nn.TransformerEncoderLayer(12, 3, activation=activation, norm_first=norm_first, **OPTIONS)
+    theirs = randomize(theirs)
+    ours = Block.from_torch(theirs)
+    x, seen = normal(2, 5, 12), padding_mask([5, 3])
+    future = ~torch.ones(5, 5, dtype=torch.bool).tril()
+    ours_x, theirs_x = x.clone().requires_grad_(), x.clone().requires_grad_()
+    expected = theirs(theirs_x, src_mask=future if causal else None, src_key_padding_mask=~seen)
+    output = ours(ours_x, mask=seen[:, None, None, :], causal=causal)
+    close(output, expected)
+    output.square().sum().backward()
+    expected.square().sum().backward()
+    close(ours_x.grad, theirs_x.grad, 1e-8)
+    close(ours.feed_forward.expand.weight.grad, theirs.linear1.weight.grad, 1e-8)
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_decoder_block_equals_pytorch(norm_first):
+    theirs = randomize(nn.TransformerDecoderLayer(12, 3, norm_first=norm_first, **OPTIONS))
+    x, context, seen = normal(2, 5, 12), normal(2, 4, 12, seed=1), padding_mask([4, 2])
+    future = ~torch.ones(5, 5, dtype=torch.bool).tril()
+    expected = theirs(x, context, tgt_mask=future, memory_key_padding_mask=~seen)
+    ours = Block.from_torch(theirs)
+    close(ours(x, context, context_mask=seen[:, None, None, :], causal=True), expected)
+
+
+def test_stack_equals_pytorch():
+    layer = nn.TransformerEncoderLayer(12, 3, norm_first=True, activation="gelu", **OPTIONS)
+    theirs = randomize(nn.TransformerEncoder(layer, 3, norm=nn.LayerNorm(12), enable_nested_tensor=False))
+    ours = Encoder(3, 12, 3, hidden=20).double()
+    ours.blocks = nn.ModuleList(Block.from_torch(part) for part in theirs.layers)
+    ours.norm.load_state_dict(theirs.norm.state_dict())
+    x = normal(2, 5, 12)
+    close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_cache_through_the_stack(rotary, cross, norm):
+    decoder = randomize(Decoder(3, 8, 2, cross=cross, rotary=rotary, norm=norm))
+    x, context = normal(2, 6, 8), normal(2, 4, 8, seed=1) if cross else None
+    cache = decoder.new_cache()
+    parts = [decoder(part, context, cache=cache) for part in (x[:, :3], x[:, 3:4], x[:, 4:])]
+    close(torch.cat(parts, dim=1), decoder(x, context))
+    assert [len(kept) for kept in cache] == [6, 6, 6]
+
+
+def test_cache_follows_the_beams():
+    decoder = randomize(Decoder(2, 8, 2, cross=True))
+    x, context, index = normal(3, 5, 8), normal(3, 4, 8, seed=1), torch.tensor([1, 1, 2])
+    cache = decoder.new_cache()
+    decoder(x[:, :4], context, cache=cache)
+    for kept in cache:
+        kept.reorder(index)
+    close(decoder(x[index, 4:], context[index], cache=cache), decoder(x[index], context[index])[:, 4:])
+
+
+def test_decoder_does_not_see_the_future_and_encoder_does():
+    x = normal(1, 6, 8)
+    other = x.clone()
+    other[:, 3:] = normal(1, 3, 8, seed=1)
+    decoder, encoder = Decoder(2, 8, 2).double(), Encoder(2, 8, 2).double()
+    close(decoder(other)[:, :3], decoder(x)[:, :3])
+    assert not torch.allclose(encoder(other)[:, :3], encoder(x)[:, :3])
+
+
+def test_trace_is_the_same_computation():
+    decoder = Decoder(2, 8, 4, cross=True).double()
+    x, context, seen = normal(2, 5, 8), normal(2, 3, 8, seed=1), padding_mask([3, 1])[:, None, None, :]
+    trace = decoder.trace(x, context, context_mask=seen)
+    close(trace.output, decoder(x, context, context_mask=seen))
+    assert [weights.shape for weights in trace.attention] == [(2, 4, 5, 5)] * 2
+    assert [weights.shape for weights in trace.cross_attention] == [(2, 4, 5, 3)] * 2
+    assert trace.attention[0].triu(1).abs().max() == 0
+    assert (trace.cross_attention[1][1, :, :, 1:] == 0).all()
+    assert Encoder(2, 8, 4).double().trace(x).cross_attention == ()
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("cross", [False, True])
+def test_config_counts_its_parameters(norm, cross):
+    config = TransformerConfig(depth=3, width=12, heads=4, cross=cross, norm=norm, hidden=20)
+    decoder = Decoder.from_config(config)
+    assert config.parameters == sum(parameter.numel() for parameter in decoder.parameters())
+    assert (config.head_size, config.hidden_width) == (3, 20)
+    assert TransformerConfig(depth=1, width=12, heads=4).hidden_width == 48
+    assert (decoder.blocks[0].norm, decoder.blocks[0].cross, len(decoder.blocks)) == (norm, cross, 3)
+
+
+def test_dropout_acts_in_training_only():
+    block, x = Block(8, 2, dropout=0.5).double(), normal(1, 4, 8)
+    torch.manual_seed(0)
+    assert not torch.equal(block(x), block(x))
+    block.eval()
+    assert torch.equal(block(x), block(x))
+
+
+def test_feed_forward_works_on_each_token_alone():
+    layer, x = FeedForward(6, activation="silu").double(), normal(2, 4, 6)
+    assert layer.expand.out_features == 24
+    close(layer(x)[:, 2], layer(x[:, 2]))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: FeedForward(4, activation="tanh"), "activation must be one of gelu, relu, silu, got 'tanh'"),
+        (lambda: Block(8, 2, norm="none"), "norm must be 'pre' or 'post', got 'none'"),
+        (lambda: Block(8, 2, cross=True)(torch.zeros(1, 2, 8)), "context is missing"),
+        (lambda: Block(8, 2)(torch.zeros(1, 2, 8), torch.zeros(1, 2, 8)), "make it with cross=True"),
+        (lambda: Decoder(2, 8, 2)(torch.zeros(1, 2, 8), cache=[BlockCache()]), "cache has 1 entries, .* 2 blocks"),
+        (lambda: Decoder(2, 9, 2), "width 9 must be a multiple of heads"),
+    ],
+)
+def test_what_is_wrong_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
