@@ -7,12 +7,20 @@ from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_backgro
 from mmcourse.datasets.photos import Photo, load_photos
 from mmcourse.datasets.scenes import (
     BACKGROUNDS,
+    COMPARISONS,
+    DIFFICULTIES,
+    POSITIONS,
+    QUESTION_KINDS,
+    RELATIONS,
+    SIZES,
+    SPLITS,
     CaptionEntropy,
     Noun,
     Question,
     Scene,
     SceneBatch,
     SceneObject,
+    Truth,
     Verdict,
     caption_entropy,
     caption_is_true,
@@ -22,14 +30,24 @@ from mmcourse.datasets.scenes import (
     lexicon,
     make_scenes,
     questions,
+    related,
     render,
     sample_caption,
     sample_scene,
+    sample_scenes,
+    size_order,
 )
 from mmcourse.datasets.scenes.sprites import sheet
 
 __all__ = [
     "BACKGROUNDS",
+    "COMPARISONS",
+    "DIFFICULTIES",
+    "POSITIONS",
+    "QUESTION_KINDS",
+    "RELATIONS",
+    "SIZES",
+    "SPLITS",
     "CaptionEntropy",
     "FolderRecord",
     "GlyphSplit",
@@ -42,6 +60,7 @@ __all__ = [
     "SceneBatch",
     "SceneObject",
     "Skipped",
+    "Truth",
     "Verdict",
     "caption_entropy",
     "caption_is_true",
@@ -56,9 +75,12 @@ __all__ = [
     "prepare_data",
     "questions",
     "read_image",
+    "related",
     "render",
     "sample_caption",
     "sample_scene",
+    "sample_scenes",
+    "size_order",
 ]
 
 
@@ -66,9 +88,9 @@ def prepare_data(*, quiet: bool = False) -> dict[str, int]:
     """Makes everything that the course keeps in its data cache, with progress bars; quick where it is there already.
 
     Args:
-        quiet: show no bar for the glyphs.
+        quiet: show no bars.
     Returns:
         How many drawings each cached world has: `glyphs`, and `sprites`, the drawings that scenes are composed of.
     """
-    pixels, _ = sheet()
+    pixels, _ = sheet(quiet=quiet)
     return {"glyphs": len(load_glyphs(quiet=quiet)), "sprites": int(pixels.shape[0])}

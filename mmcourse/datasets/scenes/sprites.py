@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...cache import load_or_build
+from ...runtime import progress
 from ..openmoji import VERSION, rasterize
 from .lexicon import SIZES, lexicon
 
@@ -30,14 +31,15 @@ class Sprite(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def sheet() -> tuple[np.ndarray, np.ndarray]:
+def sheet(*, quiet: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """All drawings: pixels uint8 (nouns, sides, rotations, 4, 28, 28) and extents int64 (nouns, sides, rotations, 2).
 
-    A drawing lies in the top left corner of its canvas; its extent is (height, width).
+    A drawing lies in the top left corner of its canvas; its extent is (height, width). `quiet` shows no bar while
+    drawing.
     """
     codes = " ".join(noun.code for noun in lexicon())
     facts = f"{codes} {SIDES} {ROTATIONS} {CANVAS} openmoji {VERSION} resvg {version('resvg-py')}"
-    tensors = load_or_build("scene-sprites", hashlib.sha256(facts.encode()).hexdigest(), _build)
+    tensors = load_or_build("scene-sprites", hashlib.sha256(facts.encode()).hexdigest(), partial(_build, quiet))
     return tensors["pixels"].numpy(), tensors["extents"].numpy().astype(np.int64)
 
 
@@ -55,11 +57,11 @@ def sprite(noun: int, side: int, rotation: int, flip: bool) -> Sprite:
     return Sprite(np.ascontiguousarray(paint), np.ascontiguousarray(255 - alpha), np.ascontiguousarray(alpha >= SOLID))
 
 
-def _build() -> dict[str, torch.Tensor]:
+def _build(quiet: bool) -> dict[str, torch.Tensor]:
     nouns = lexicon()
     pixels = torch.zeros(len(nouns), len(SIDES), len(ROTATIONS), 4, CANVAS, CANVAS, dtype=torch.uint8)
     extents = torch.zeros(len(nouns), len(SIDES), len(ROTATIONS), 2, dtype=torch.int32)
-    for i, noun in enumerate(nouns):
+    for i, noun in enumerate(nouns if quiet else progress(nouns, "Drawing scene sprites")):
         for r, rotation in enumerate(ROTATIONS):
             fraction = max(_crop(rasterize(noun.code, _PROBE, rotation=rotation)).shape[1:]) / _PROBE
             for s, side in enumerate(SIDES):
