@@ -105,6 +105,8 @@ class Block(nn.Module):
     def from_torch(cls, layer: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) -> Block:
         """The same block as a PyTorch layer (with biases and a relu or gelu activation), with copies of its weights."""
         names = {function: name for name, function in ACTIVATIONS.items()}
+        if layer.activation not in names or layer.linear1.bias is None:
+            raise ValueError("layer has no biases or another activation than gelu, relu or silu, which Block has not")
         cross = isinstance(layer, nn.TransformerDecoderLayer)
         new = cls(
             layer.self_attn.embed_dim,

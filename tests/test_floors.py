@@ -14,10 +14,11 @@ FLOORS = [
     {"encoders", "lm", "fusion"},
     {"models"},
     {"train", "retrieval", "interpret", "deploy", "distributed"},
-    {"viz", "widgets"},
+    {"viz"},
+    {"widgets"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-SCREENS = {"matplotlib", "ipywidgets", "IPython"}  # only the top floor and the course engine draw
+SCREENS = {"matplotlib", "ipywidgets", "IPython"}  # only the top floors and the course engine draw
 # Beyond floor 0, the worlds know the tokenizer alone.
 DATASETS_MAY_USE = {*FLOORS[0], "tokenizer"}
 
@@ -43,7 +44,7 @@ def trespasses(path):
     room = room_of(path)
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] in SCREENS and room not in {*FLOORS[-1], "course"}:
+        if parts[0] in SCREENS and room not in {"viz", "widgets", "course"}:
             yield f"{room} imports {parts[0]}, which only viz, widgets and course may"
         if parts[0] != "mmcourse" or len(parts) < 2 or room == "course":
             continue
@@ -86,4 +87,6 @@ def test_a_trespass_is_seen(monkeypatch, tmp_path):
 def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
     assert sum(count for path, count in lines.items() if room_of(path) != "course") < 6000
-    assert max(lines.values()) <= 320, max(lines, key=lines.get)
+    # an exercise module is one chapter's table of references, mistakes and hints: longer than a piece of code should be
+    too_long = {path.name: n for path, n in lines.items() if n > (640 if path.parent.name == "exercises" else 320)}
+    assert not too_long

@@ -22,7 +22,7 @@ def randomize(module):
     return module.double()
 
 
-OPTIONS = {"dim_feedforward": 20, "dropout": 0.0, "batch_first": True}
+OPTIONS = {"dim_feedforward": 20, "dropout": 0.0, "batch_first": True, "layer_norm_eps": 1e-2}
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
@@ -118,8 +118,16 @@ def test_config_counts_its_parameters(norm, cross):
     assert (decoder.blocks[0].norm, decoder.blocks[0].cross, len(decoder.blocks)) == (norm, cross, 3)
 
 
-def test_dropout_acts_in_training_only():
-    block, x = Block(8, 2, dropout=0.5).double(), normal(1, 4, 8)
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("place", ["weights", "inside", "sum"])
+def test_dropout_acts_in_three_places_in_training_only(norm, place):
+    block, x = Block(8, 2, dropout=0.5, norm=norm).double(), normal(1, 4, 8)
+    if place != "weights":
+        block.attention.dropout = 0.0
+    if place != "inside":
+        block.feed_forward.dropout = nn.Identity()
+    if place != "sum":
+        block.dropout = nn.Identity()
     torch.manual_seed(0)
     assert not torch.equal(block(x), block(x))
     block.eval()
@@ -140,9 +148,20 @@ def test_feed_forward_works_on_each_token_alone():
         (lambda: Block(8, 2, cross=True)(torch.zeros(1, 2, 8)), "context is missing"),
         (lambda: Block(8, 2)(torch.zeros(1, 2, 8), torch.zeros(1, 2, 8)), "make it with cross=True"),
         (lambda: Decoder(2, 8, 2)(torch.zeros(1, 2, 8), cache=[BlockCache()]), "cache has 1 entries, .* 2 blocks"),
+        (lambda: Block.from_torch(nn.TransformerEncoderLayer(8, 2, activation=torch.tanh)), "another activation"),
+        (lambda: Block.from_torch(nn.TransformerEncoderLayer(8, 2, bias=False)), "layer has no biases"),
         (lambda: Decoder(2, 9, 2), "width 9 must be a multiple of heads"),
     ],
 )
 def test_what_is_wrong_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_from_torch_keeps_dropout_and_mode():
+    theirs = nn.TransformerDecoderLayer(8, 2, dropout=0.3)
+    ours = Block.from_torch(theirs)
+    assert ours.training
+    shares = (ours.dropout.p, ours.feed_forward.dropout.p, ours.attention.dropout, ours.cross_attention.dropout)
+    assert shares == (0.3,) * 4
+    assert not Block.from_torch(theirs.eval()).training

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mmcourse.attention import KeyValueCache, MultiHeadAttention
+from mmcourse.attention import KeyValueCache, MultiHeadAttention, padding_mask
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 quick = settings(max_examples=60, deadline=None)
@@ -54,12 +54,15 @@ def test_module_equals_pytorch_forward_and_backward(drawn):
     inside = ours.attend(x2, context, mask=mask)
     close(inside.output, output)
     close(inside.weights, weights)
-    expected.square().sum().backward()
-    output.square().sum().backward()
-    close(x2.grad, x.grad, 10 * TOLERANCE[x.dtype])  # gradients here reach some tens
-    packed = theirs.q_proj_weight if theirs.in_proj_weight is None else theirs.in_proj_weight
-    queries = packed.grad[: ours.width]
-    close(ours.query.weight.grad, queries, 10 * TOLERANCE[x.dtype])
+    direction = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    (expected * direction).sum().backward()
+    (output * direction).sum().backward()
+    close(x2.grad, x.grad)
+    separate = (theirs.q_proj_weight, theirs.k_proj_weight, theirs.v_proj_weight)
+    packed = theirs.in_proj_weight
+    gradients = [weight.grad for weight in separate] if packed is None else packed.grad.chunk(3)
+    for linear, gradient in zip((ours.query, ours.key, ours.value), gradients, strict=True):
+        close(linear.weight.grad, gradient)
 
 
 @pytest.mark.parametrize("rotary", [False, True])
@@ -112,6 +115,8 @@ def test_the_future_does_not_matter(rotary):
     close(layer(other, causal=True)[:, :4], layer(x, causal=True)[:, :4])
     assert not torch.allclose(layer(other)[:, :4], layer(x)[:, :4])
     close(layer.attend(x, causal=True).output, layer(x, causal=True))
+    seen = padding_mask([6, 3])[:, None, None, :]
+    close(layer.attend(x, mask=seen, causal=True).output, layer(x, mask=seen, causal=True))
 
 
 def test_without_positions_a_permutation_passes_through_and_with_rotary_it_does_not():
@@ -122,12 +127,23 @@ def test_without_positions_a_permutation_passes_through_and_with_rotary_it_does_
     assert not torch.allclose(turned(x[:, order]), turned(x)[:, order], atol=1e-3)
 
 
+def test_rotary_knows_distances_not_places():
+    layer, x = MultiHeadAttention(8, 2, rotary=True).double(), normal(2, 5, 8, dtype=torch.float64)
+    moved = torch.cat((normal(2, 3, 8, seed=1, dtype=torch.float64), x), dim=1)
+    hidden = torch.tensor([False] * 3 + [True] * 5)[None, None, None]
+    close(layer(moved, mask=hidden)[:, 3:], layer(x))
+
+
 def test_dropout_acts_in_training_only():
-    layer, x = MultiHeadAttention(8, 2, dropout=0.5), normal(2, 5, 8)
+    theirs, x = nn.MultiheadAttention(8, 2, dropout=0.5), normal(2, 5, 8)
     torch.manual_seed(0)
+    layer = MultiHeadAttention.from_torch(theirs)
     assert not torch.equal(layer(x), layer(x))
+    assert not torch.equal(layer.attend(x).output, layer.attend(x).output)
     layer.eval()
     assert torch.equal(layer(x), layer(x))
+    assert torch.equal(layer.attend(x).output, layer.attend(x).output)
+    assert not MultiHeadAttention.from_torch(theirs.eval()).training
 
 
 @pytest.mark.parametrize(
