@@ -1,0 +1,138 @@
+"""`claim`: a sentence of the course that a number has to earn, shown beside what was measured.
+
+The reader sees a gauge with the measured value; the text output holds only the name, the limit and the verdict, which
+are the same on every machine, so that strict `pytest --nbval` passes although training drifts a little.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from mmcourse.runtime import budget
+from mmcourse.viz.style import DPI, GRAY, GREEN, INK, SHOWN_DPI, STYLE, VERMILLION
+
+SIZE = 7.6, 0.96  # inches
+SMALL, LOG_FROM = 0.01, 50  # a limit this small, or this many times above the value, is drawn on a logarithmic scale
+
+
+class ClaimError(AssertionError):
+    """A claim of the course does not hold for the number that was measured."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"ClaimError: {self}"]
+
+
+def claim(
+    name: str,
+    value: float,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    near: float | None = None,
+    tolerance: float | None = None,
+) -> None:
+    """Shows a measured value on a gauge and holds the course to what it says about it.
+
+    Args:
+        name: what was measured, as a noun that starts the sentence: `"recall accuracy"`.
+        value: the measured number; a tensor with one element will do.
+        at_least, at_most: the limits; one of them or both.
+        near, tolerance: instead of limits, the expected value and how far off it may be.
+    Raises:
+        ClaimError: the claim does not hold (under the smoke budget it is shown and not judged).
+
+    >>> claim("accuracy", 0.98, at_least=0.95)
+    ✓ accuracy is at least 0.95
+    """
+    limits = f"at_least={at_least}, at_most={at_most}, near={near}, tolerance={tolerance}"
+    if (near is None) != (tolerance is None):
+        raise ValueError(f"near and tolerance belong together, got {limits}; give both or neither")
+    if (near is None) == (at_least is None and at_most is None):
+        raise ValueError(f"claim needs at_least, at_most or both, or near with tolerance, got {limits}")
+    value = float(value.detach() if hasattr(value, "detach") else value)  # a loss may still carry its graph
+    low, high = (at_least, at_most) if near is None else (near - tolerance, near + tolerance)
+    expected = _sentence(at_least, at_most, near, tolerance)
+    holds = (low is None or value >= low) and (high is None or value <= high) and not math.isnan(value)
+    judged = budget() != "smoke"
+    verdict = ("✓" if holds else "✗") if judged else "○"
+    text = f"{verdict} {name} is {expected}" + ("" if judged else " (not judged at smoke budget)")
+    _show(text, name, value, low, high, (GREEN if holds else VERMILLION) if judged else GRAY)
+    if judged and not holds:
+        raise ClaimError(f"{name} is {_short(value)}, but it should be {expected}")
+
+
+def _sentence(at_least: float | None, at_most: float | None, near: float | None, tolerance: float | None) -> str:
+    if near is not None:
+        return f"{_short(near)} to within {_short(tolerance)}" if tolerance else _short(near)
+    if at_least is not None and at_most is not None:
+        return f"between {_short(at_least)} and {_short(at_most)}"
+    return f"at least {_short(at_least)}" if at_least is not None else f"at most {_short(at_most)}"
+
+
+def _short(number: float) -> str:
+    """Three significant digits, whole numbers in full: 0.95, 1e-05, 131,072."""
+    whole = float(number).is_integer() and abs(number) < 1e15
+    text = f"{int(number):,}" if whole else f"{number:.3g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _show(text: str, name: str, value: float, low: float | None, high: float | None, color: str) -> None:
+    if get_ipython() is None:
+        print(text)
+        return
+    picture = base64.b64encode(gauge(text, value, low, high, color)).decode()
+    alt = f"Gauge: {name}, measured {_short(value)}. {text}"
+    details = {"alt": alt, "width": round(SIZE[0] * SHOWN_DPI)}
+    display({"image/png": picture, "text/plain": text}, metadata={"image/png": details}, raw=True)
+
+
+def gauge(text: str, value: float, low: float | None, high: float | None, color: str) -> bytes:
+    """The gauge as PNG: the allowed stretch as a band, the measured value as a bar with its number."""
+    stream = io.BytesIO()
+    with rc_context(STYLE):
+        _draw(text, value, low, high, color).savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _draw(text: str, value: float, low: float | None, high: float | None, color: str) -> Figure:
+    figure = Figure(figsize=SIZE, layout="none", facecolor="white")
+    axes = figure.add_axes((0.02, 0.30, 0.78, 0.28))
+    start, end, log = _scale(value, low, high)
+    if log:
+        axes.set_xscale("log")
+    axes.set(xlim=(start, end), ylim=(0, 1), yticks=[])
+    axes.axvspan(low if low is not None else start, high if high is not None else end, color=color, alpha=0.18, lw=0)
+    shown = min(max(value, start), end) if not math.isnan(value) else start
+    origin = start if log or start > 0 or end < 0 else 0.0
+    axes.barh(0.5, shown - origin, left=origin, height=0.5, color=color)
+    for limit in (low, high):
+        if limit is not None:
+            axes.axvline(limit, color=INK, lw=2)
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRAY)
+    axes.minorticks_off()
+    axes.tick_params(labelsize=9, colors=INK, length=3)
+    figure.text(0.02, 0.74, text, fontsize=11, color=INK, parse_math=False)
+    figure.text(0.985, 0.34, _short(value), fontsize=15, color=color, weight="bold", ha="right")
+    return figure
+
+
+def _scale(value: float, low: float | None, high: float | None) -> tuple[float, float, bool]:
+    """The stretch of the axis, and whether it is logarithmic (for errors far below their limit)."""
+    numbers = [number for number in (value, low, high) if number is not None and math.isfinite(number)]
+    error = low is None and high is not None and high > 0 and 0 <= value < math.inf
+    if error and (high <= SMALL or value < high / LOG_FROM):
+        return min((value or high * 1e-3) / 10, high / 1000), max(value, high) * 10, True
+    if all(0 <= number <= 1 for number in numbers) and max(numbers) > 0.1:
+        return 0.0, 1.0, False
+    start, end = min(0.0, *numbers), max(0.0, *numbers)
+    room = 0.12 * (end - start) or 1.0
+    return start - (room if start < 0 else 0.0), end + (room if end > 0 or start == end else 0.0), False

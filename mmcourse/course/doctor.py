@@ -1,0 +1,132 @@
+"""`mmcourse doctor`: what this machine has and, where something is missing, what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "note", "bad"]
+OLDEST_PYTHON = (3, 10)
+FREE_GIGABYTES = 2.0
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; `remedy` says what to do when it is not well."""
+
+    name: str
+    state: State
+    value: str
+    remedy: str = ""
+
+
+def examine(work: Path) -> list[Finding]:
+    """Everything in order; only `bad` findings keep the course from working."""
+    findings = [python(), *packages(), torch_pair()]
+    if findings[-1].state == "ok":  # the rest of the library stands on torch
+        findings += [device(), threads(), *cache_folder()]
+    return [*findings, disk(work), work_folder(work), chromium()]
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    text = ".".join(map(str, version))
+    if version[:2] >= OLDEST_PYTHON:
+        return Finding(name="Python", state="ok", value=text)
+    return Finding(name="Python", state="bad", value=text, remedy="install Python 3.10 or newer")
+
+
+def packages(requirements: list[str] | None = None) -> list[Finding]:
+    """Every dependency of the course against the version it needs, as its own metadata lists them."""
+    if requirements is None:
+        requirements = [line for line in importlib.metadata.requires("mmcourse") or [] if "extra ==" not in line]
+    findings = []
+    for line in requirements:
+        name, relation, needed = re.fullmatch(r"([\w.-]+)\s*(>=|==)?\s*([\w.]*).*", line).groups()
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            remedy = f"python -m pip install '{line}'"
+            findings.append(Finding(name=name, state="bad", value="missing", remedy=remedy))
+            continue
+        fits = relation is None or _numbers(version) >= _numbers(needed)
+        remedy = "" if fits else f"needs {relation} {needed}: python -m pip install --upgrade '{line}'"
+        findings.append(Finding(name=name, state="ok" if fits else "bad", value=version, remedy=remedy))
+    return findings
+
+
+def torch_pair() -> Finding:
+    """torch and torchvision from different places break when torchvision is imported."""
+    try:
+        import torch
+        import torchvision
+    except (ImportError, OSError, RuntimeError) as error:
+        remedy = "python -m pip install --force-reinstall torch torchvision, both in one command"
+        return Finding(name="torch pair", state="bad", value=str(error).splitlines()[0], remedy=remedy)
+    return Finding(name="torch pair", state="ok", value=f"{torch.__version__} and {torchvision.__version__}")
+
+
+def device() -> Finding:
+    from mmcourse import runtime
+
+    try:
+        name = str(runtime.device())
+    except ValueError as error:
+        return Finding(name="device", state="bad", value=os.environ.get("MMCOURSE_DEVICE", ""), remedy=str(error))
+    speed = "a GPU makes training faster, nothing needs one" if name == "cpu" else ""
+    return Finding(name="device", state="ok", value=name, remedy=speed)
+
+
+def threads() -> Finding:
+    import torch
+
+    return Finding(name="threads", state="ok", value=str(torch.get_num_threads()))
+
+
+def disk(folder: Path, name: str = "disk of your work") -> Finding:
+    """Free space where `folder` is or will be."""
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    value = f"{free:.1f} GB free"
+    if free >= FREE_GIGABYTES:
+        return Finding(name=name, state="ok", value=value)
+    remedy = f"the course likes to have {FREE_GIGABYTES:.0f} GB free at {place}"
+    return Finding(name=name, state="note" if free >= FREE_GIGABYTES / 10 else "bad", value=value, remedy=remedy)
+
+
+def cache_folder() -> tuple[Finding, Finding]:
+    """The course works without a cache, so a folder that cannot be written to is only worth a note."""
+    from mmcourse import cache
+
+    folder, problem = cache.cache_dir(), cache.writable()
+    state: State = "ok" if problem is None else "note"
+    return Finding(name="cache", state=state, value=str(folder), remedy=problem or ""), disk(
+        folder, "disk of the cache"
+    )
+
+
+def work_folder(work: Path) -> Finding:
+    place = next(path for path in (work.absolute(), *work.absolute().parents) if path.exists())
+    if place.is_dir() and os.access(place, os.W_OK):
+        return Finding(name="work folder", state="ok", value=str(work))
+    remedy = f"{place} cannot be written to: allow it or name another folder, `mmcourse lab FOLDER`"
+    return Finding(name="work folder", state="bad", value=str(work), remedy=remedy)
+
+
+def chromium() -> Finding:
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is not None:
+        return Finding(name="Chromium", state="ok", value=Path(found).name)
+    remedy = "only the browser tests of `make test` need it (Debian: apt-get install chromium)"
+    return Finding(name="Chromium", state="note", value="not installed", remedy=remedy)
+
+
+def _numbers(version: str) -> list[int]:
+    """`2.10.0+cpu` → [2, 10, 0]: enough to compare with the versions that the course asks for."""
+    return [int(part) for part in re.match(r"\d+(\.\d+)*", version).group().split(".")]

@@ -1,0 +1,102 @@
+"""`mmcourse doctor`: each finding with its remedy, and a start even where torch does not work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mmcourse.course import doctor
+
+
+def test_an_old_python_is_bad():
+    assert doctor.python((3, 9, 18)).state == "bad"
+    assert "3.10" in doctor.python((3, 9, 18)).remedy
+    assert doctor.python((3, 10, 0)).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "words"),
+    [
+        ("no-such-package-here>=1", "bad", "python -m pip install 'no-such-package-here>=1'"),
+        ("numpy>=999", "bad", "needs >= 999: python -m pip install --upgrade 'numpy>=999'"),
+        ("numpy>=1.9", "ok", ""),
+        ("numpy", "ok", ""),
+    ],
+)
+def test_packages(line, state, words):
+    (finding,) = doctor.packages([line])
+    assert finding.state == state
+    assert words == finding.remedy
+
+
+def test_the_real_list_names_the_main_packages_and_no_extras():
+    names = {finding.name for finding in doctor.packages()}
+    assert {"torch", "torchvision", "jupyterlab", "nbval"} <= names
+    assert "hypothesis" not in names
+
+
+@pytest.mark.parametrize(("free", "state"), [(50e9, "ok"), (1e9, "note"), (1e7, "bad")])
+def test_disk(tmp_path, monkeypatch, free, state):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(100e9, 100e9 - free, free))
+    finding = doctor.disk(tmp_path / "not" / "there" / "yet")
+    assert finding.state == state
+    assert (str(tmp_path) in finding.remedy) == (state != "ok")
+
+
+def test_a_device_that_is_not_here(monkeypatch):
+    monkeypatch.setenv("MMCOURSE_DEVICE", "quantum")
+    assert doctor.device().state == "bad"
+    assert "choose one of" in doctor.device().remedy
+    monkeypatch.setenv("MMCOURSE_DEVICE", "cpu")
+    assert doctor.device().value == "cpu"
+
+
+def test_a_cache_and_a_work_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MMCOURSE_CACHE", str(tmp_path / "file"))
+    finding, _ = doctor.cache_folder()
+    assert finding.state == "note"
+    assert "MMCOURSE_CACHE" in finding.remedy
+    assert doctor.work_folder(tmp_path / "file").state == "bad"
+    assert doctor.work_folder(tmp_path / "new" / "work").state == "ok"
+
+
+def test_chromium_is_optional(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.chromium().state == "note"
+    assert "install chromium" in doctor.chromium().remedy
+    browser = tmp_path / "chromium"
+    browser.write_text("#!/bin/sh")
+    browser.chmod(0o755)
+    assert doctor.chromium().state == "ok"
+
+
+def run_doctor(work, **env):
+    command = [sys.executable, "-m", "mmcourse.course.cli", "doctor", "--work", str(work)]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+
+
+def test_a_sound_machine_gets_exit_code_0(tmp_path):
+    done = run_doctor(tmp_path / "work", MMCOURSE_CACHE=str(tmp_path / "cache"), MMCOURSE_DEVICE="cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ Python" in done.stdout
+    assert "Everything the course needs is here." in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [("torch", "ImportError('libtorch.so: no such file')"), ("torchvision", "RuntimeError('operator does not exist')")],
+)
+def test_it_starts_where_torch_is_broken_and_says_how_to_mend_it(tmp_path, module, error):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{module}.py").write_text(f"raise {error}")
+    done = run_doctor(tmp_path / "work", PYTHONPATH=str(tmp_path / "broken"))
+    assert done.returncode == 1
+    assert "✗ torch pair" in done.stdout
+    assert "--force-reinstall torch torchvision" in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stderr
