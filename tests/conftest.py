@@ -37,12 +37,18 @@ def unplugged_prefix():
 
 
 @pytest.fixture(scope="session")
-def unplugged():
-    """`unplugged(command)` is the same command with the network switched off."""
-    prefix = unplugged_prefix()
-    if prefix is None:
-        pytest.skip("this system allows no network namespace (unshare), so the network cannot be switched off")
+def without_network():
+    """`without_network(command)` is the same command with the network switched off, where the system allows that."""
+    prefix = unplugged_prefix() or []
     return lambda command: [*prefix, *map(str, command)]
+
+
+@pytest.fixture(scope="session")
+def unplugged(without_network):
+    """The same for tests that prove nothing with the network on."""
+    if without_network([]) == []:
+        pytest.skip("this system allows no network namespace (unshare), so the network cannot be switched off")
+    return without_network
 
 
 class Lab:

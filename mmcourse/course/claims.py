@@ -7,7 +7,6 @@ are the same on every machine, so that strict `pytest --nbval` passes although t
 from __future__ import annotations
 
 import base64
-import io
 import math
 
 from IPython import get_ipython
@@ -16,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from mmcourse.runtime import budget
-from mmcourse.viz.style import DPI, GRAY, GREEN, INK, SHOWN_DPI, STYLE, VERMILLION
+from mmcourse.viz.style import GRAY, GREEN, INK, SHOWN_DPI, STYLE, VERMILLION, png
 
 SIZE = 7.6, 0.96  # inches
 SMALL, LOG_FROM = 0.01, 50  # a limit this small, or this many times above the value, is drawn on a logarithmic scale
@@ -95,10 +94,8 @@ def _show(text: str, name: str, value: float, low: float | None, high: float | N
 
 def gauge(text: str, value: float, low: float | None, high: float | None, color: str) -> bytes:
     """The gauge as PNG: the allowed stretch as a band, the measured value as a bar with its number."""
-    stream = io.BytesIO()
     with rc_context(STYLE):
-        _draw(text, value, low, high, color).savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()
+        return png(_draw(text, value, low, high, color))
 
 
 def _draw(text: str, value: float, low: float | None, high: float | None, color: str) -> Figure:

@@ -15,7 +15,16 @@ from nbformat import NotebookNode
 from mmcourse.content import content_dir
 from mmcourse.course.build import Registry, notebook_paths, registry
 from mmcourse.course.execute import unstable_text
-from mmcourse.course.notebook import BEGIN, BLANK_TEXT, END, Chapter, blank_source, chapter_sources, read_chapter
+from mmcourse.course.notebook import (
+    BEGIN,
+    BLANK_TEXT,
+    END,
+    BuildError,
+    Chapter,
+    blank_source,
+    chapter_sources,
+    read_chapter,
+)
 
 MOST_CODE_CELLS_IN_A_ROW = 2
 MOST_CODE_LINES = 40
@@ -55,7 +64,7 @@ def lint(
     """Looks at one chapter: its source and, unless `built` is False, the two notebooks made from it.
 
     Raises:
-        BuildError: there is no such chapter, or its source cannot be read.
+        BuildError: there is no such chapter, its source cannot be read, or it is not built yet.
     """
     folder = content_dir("chapters") if chapters_dir is None else chapters_dir
     source = read_chapter(chapter_sources(folder, chapter)[0])
@@ -66,14 +75,16 @@ def lint(
     ]
     figures = 0
     if built:
-        solved, blank = (_read(path) for path in notebook_paths(source.name, folder))
+        solved, blank = (_read(path, source) for path in notebook_paths(source.name, folder))
         problems += [*_outputs(solved), *_accepted(solved), *_outputs(blank), *_leaks(source, blank)]
         figures = sum(1 for _, output in _images(solved) if not _is_gauge(output))
     named = tuple(f"{source.name}, {problem}" for problem in dict.fromkeys(problems))
     return Report(chapter=source.name, problems=named, measures=_measure(source, figures))
 
 
-def _read(path: Path) -> NotebookNode:
+def _read(path: Path, chapter: Chapter) -> NotebookNode:
+    if not path.is_file():
+        raise BuildError(f"{chapter.name} is not built yet; run `mmcourse build {chapter.number}`")
     return nbformat.reads(path.read_text("utf-8"), as_version=4)
 
 
@@ -146,6 +157,9 @@ def _accepted(solved: NotebookNode) -> Iterable[str]:
 
 
 def _leaks(chapter: Chapter, blank: NotebookNode) -> Iterable[str]:
+    if [cell.id for cell in chapter.cells] != [cell.id for cell in blank.cells]:
+        yield f"its notebooks were built from another source; run `mmcourse build {chapter.number}`"
+        return
     for cell, learners in zip(chapter.cells, blank.cells, strict=True):
         left = {line.strip() for line in learners.source.splitlines()}
         if BEGIN in left or END in left:

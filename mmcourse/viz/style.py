@@ -17,6 +17,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
@@ -67,10 +68,22 @@ def show(figure: Figure, alt: str) -> None:
     if get_ipython() is None:
         print(text)
         return
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     details = {"alt": alt, "width": round(figure.get_figwidth() * SHOWN_DPI)}
-    display({"image/png": stream.getvalue(), "text/plain": text}, metadata={"image/png": details}, raw=True)
+    display({"image/png": png(figure), "text/plain": text}, metadata={"image/png": details}, raw=True)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG with at most 256 colors: a third of the size, and no reader sees the difference.
+
+    The palette covers the colors that occur, however rare, so that a thin bright line keeps its color.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI)
+    with Image.open(stream) as pixels:
+        few = pixels.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    stream = io.BytesIO()
+    few.save(stream, format="png", optimize=True)
+    return stream.getvalue()
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float], *, layout: str = "constrained") -> Axes:

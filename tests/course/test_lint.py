@@ -5,7 +5,7 @@ import pytest
 
 from mmcourse.course.exercise import Exercise
 from mmcourse.course.lint import lint
-from mmcourse.course.notebook import notebook_of, read_chapter
+from mmcourse.course.notebook import BuildError, notebook_of, read_chapter
 
 SOURCE = """\
 # %% [markdown]
@@ -117,6 +117,19 @@ def test_solution_must_pass_its_own_check(look, points, accepted):
 
     expected = "01_tiny, cell 01-double-check: the check does not accept the solution; mend the answer or the exercise"
     assert look(RIGHT, change).problems == (() if accepted else (expected,))
+
+
+def test_notebooks_of_another_source_are_named(look):
+    (problem,) = look(RIGHT, lambda solved, blank: blank.cells.pop()).problems
+    assert problem == "01_tiny, its notebooks were built from another source; run `mmcourse build 01`"
+
+
+def test_chapter_that_is_not_built_is_named(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "01_tiny.py").write_text(RIGHT, encoding="utf-8")
+    with pytest.raises(BuildError, match="01_tiny is not built yet; run `mmcourse build 01`"):
+        lint("01", chapters_dir=tmp_path, exercises=EXERCISES)
+    assert lint("01", chapters_dir=tmp_path, exercises=EXERCISES, built=False).problems == ()
 
 
 def picture(alt):

@@ -1,0 +1,73 @@
+"""The chapters themselves: built from their sources, in shape, and running anywhere with what their outputs say."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from mmcourse.content import content_dir
+from mmcourse.course.build import notebook_paths, verify
+from mmcourse.course.execute import execute
+from mmcourse.course.lint import lint
+from mmcourse.course.notebook import chapter_sources
+from mmcourse.datasets import prepare_data
+
+CHAPTERS = content_dir("chapters")
+NAMES = [path.stem for path in chapter_sources(CHAPTERS)]
+SECONDS = 900  # for one whole notebook
+THREADS = [pytest.param(1, id="1 thread"), pytest.param(2, id="2 threads", marks=pytest.mark.slow)]
+chapters = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data():
+    """In a notebook a missing cache shows a bar while it is made, which no stored output has."""
+    prepare_data(quiet=True)
+
+
+def test_there_are_chapters():
+    assert NAMES[:2] == ["00_start_here", "01_attention"]
+
+
+def test_built_files_match_their_sources():
+    assert verify(CHAPTERS) == []
+
+
+@chapters
+def test_chapter_keeps_to_the_rules(name, record_property):
+    report = lint(name, chapters_dir=CHAPTERS)
+    record_property("measures", str(report.measures))
+    assert report.problems == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", THREADS)
+@chapters
+def test_solved_notebook_passes_strict_nbval(name, threads, tmp_path, without_network):
+    """With the network off where that can be done, and always a timeout: only there is a dead kernel noticed."""
+    shutil.copy(notebook_paths(name, CHAPTERS)[0], tmp_path)
+    options = ["--nbval", f"--nbval-cell-timeout={SECONDS // 2}", "-q", "-x", "-p", "no:cacheprovider"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "MMCOURSE_BUDGET"))}
+    env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "MMCOURSE_WORK": ""}
+    command = without_network([sys.executable, "-m", "pytest", *options, f"{name}.ipynb"])
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=SECONDS)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-1000:]
+
+
+@pytest.mark.slow
+@chapters
+def test_blank_notebook_runs_to_the_last_cell_without_stderr(name):
+    blank = nbformat.read(notebook_paths(name, CHAPTERS)[1], 4)
+    done = execute(blank, name=name, budget="smoke", threads=1, go_on=True)
+    code = [cell for cell in done.cells if cell.cell_type == "code"]
+    checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]
+    errors = [cell.id for cell in code if any(output.output_type == "error" for output in cell.outputs)]
+    assert errors == []
+    assert checks
+    for cell in checks:
+        (result,) = cell.outputs
+        assert result.data["text/plain"] == "0", f"an unwritten exercise scores no point: {cell.id}"
+        assert "not written yet" in result.data["text/html"]
