@@ -60,8 +60,13 @@ def idle(page, patience=90_000):
 def run_all(page):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.locator(".jp-StatusBar-TextItem", has_text="| Busy").wait_for(timeout=30_000)
-    idle(page, PATIENCE)
+    busy = page.locator(".jp-StatusBar-TextItem", has_text="| Busy")
+    busy.wait_for(timeout=30_000)
+    quiet = 0
+    while quiet < 8:  # between two cells the kernel is idle for a moment as well
+        idle(page, PATIENCE)
+        page.wait_for_timeout(250)
+        quiet = 0 if busy.count() else quiet + 1
 
 
 def saved(page, path):
