@@ -17,32 +17,14 @@
 #     image → vision model   ↗
 
 # %%
-import json
 import math
-import tempfile
-from itertools import pairwise
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from PIL import Image
 from torch import nn
 
 from mmcourse import viz
 from mmcourse.course import Question, check, claim, hint, quiz
-from mmcourse.course.exercise import find, grade
-from mmcourse.datasets import (
-    ImageFolder,
-    caption_entropy,
-    caption_is_true,
-    captions,
-    chinese_captions,
-    lexicon,
-    load_glyphs,
-    load_photos,
-    make_scenes,
-    questions,
-)
 from mmcourse.runtime import by_budget, progress, seed_everything
 
 viz.use_style()
@@ -58,6 +40,8 @@ generator = seed_everything(0)
 # two.
 
 # %%
+from mmcourse.datasets import make_scenes
+
 opening = make_scenes(200, split="val")
 A, B = [
     i
@@ -91,6 +75,10 @@ viz.show(
 # which. That is a whole language model, made in three lines.
 
 # %%
+from itertools import pairwise
+
+from mmcourse.datasets import captions
+
 texts = [text for scene in make_scenes(2000, split="train").scenes for text in captions(scene)]
 sentences = [["<start>", *text.split(), "<end>"] for text in texts]
 vocabulary = sorted({word for sentence in sentences for word in sentence})
@@ -143,6 +131,8 @@ for _ in range(4):
 # model can go below it. Ours should stay above.
 
 # %%
+from mmcourse.datasets import caption_entropy
+
 held_out = [["<start>", *text.split(), "<end>"] for s in make_scenes(500, split="val").scenes for text in captions(s)]
 smoothed = (counts + 0.01) / (counts + 0.01).sum(dim=1, keepdim=True)  # no pair is impossible
 surprise = [
@@ -191,6 +181,8 @@ viz.show(
 # question: *how many numbers does one 64×64 color picture hold?* Somebody answers 64 · 64 and asks for a check:
 
 # %%
+from mmcourse.course.exercise import find, grade
+
 grade(find("00-numbers"), 64 * 64)
 
 # %% [markdown]
@@ -340,6 +332,8 @@ viz.show(
 # English and mostly in Chinese too.
 
 # %%
+from mmcourse.datasets import load_glyphs
+
 glyphs = load_glyphs(quiet=True)
 drawn = torch.randperm(len(glyphs), generator=generator).tolist()
 some = [i for i in drawn if glyphs.chinese[i] is not None][:16]
@@ -375,6 +369,8 @@ viz.show(figure, alt="Three scenes with a frame around each object and its name.
 # Each scene comes with five true sentences in English, and with Chinese ones.
 
 # %%
+from mmcourse.datasets import chinese_captions
+
 scene = opening.scenes[A]
 for sentence in [*captions(scene), "", *chinese_captions(scene)]:
     print(sentence)
@@ -385,6 +381,8 @@ for sentence in [*captions(scene), "", *chinese_captions(scene)]:
 # compare words with words and would punish it. In our world nobody has to compare words, because there is a judge.
 
 # %%
+from mmcourse.datasets import caption_is_true
+
 first, second = (thing.noun for thing in scene.objects)
 relation = captions(scene)[1]
 swapped = " ".join({first: second, second: first}.get(word, word) for word in relation.split())
@@ -420,6 +418,8 @@ check("00-count-true", count_true)
 # finding, counting, comparing. Some are hard for machines although you answer them at a glance.
 
 # %%
+from mmcourse.datasets import questions
+
 one_of_each_kind = {question.kind: question for question in questions(scene)}
 for kind, question in one_of_each_kind.items():
     print(f"{kind:10} {question.text} {question.answer}")
@@ -442,6 +442,9 @@ viz.show(
 
 
 # %%
+from mmcourse.datasets import load_photos
+
+
 def square(photo: torch.Tensor, size: int) -> torch.Tensor:
     """The middle square of a photograph, (3, size, size), uint8."""
     side = min(photo.shape[1:])
@@ -468,6 +471,14 @@ for photo in photos.values():
 # work unchanged.
 
 # %%
+import json
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from mmcourse.datasets import ImageFolder
+
 with tempfile.TemporaryDirectory() as folder:
     lines = []
     for i, (image, s) in enumerate(zip(world.images, world.scenes, strict=True)):
@@ -814,6 +825,8 @@ check("00-best-sentence", best_sentence)
 
 
 # %%
+from mmcourse.datasets import lexicon
+
 squares = torch.stack([square(photo.image, 64) for photo in photos.values()])
 nouns = [noun.name for noun in lexicon()]
 with torch.no_grad():

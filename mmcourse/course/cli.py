@@ -191,7 +191,7 @@ def _build(options: argparse.Namespace) -> int:
         written = build(options.chapter, force=options.force)
     except BuildError as error:
         raise CourseError(str(error)) from None
-    print("\n".join(f"built {path.name}" for path in written) or "Everything is up to date.")
+    print("\n".join(f"built {path.parent.name}/{path.name}" for path in written) or "Everything is up to date.")
     return 0
 
 

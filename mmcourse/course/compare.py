@@ -155,7 +155,9 @@ def _factor(got: torch.Tensor, expected: torch.Tensor) -> float | None:
 
 
 def _figures(left: Any, right: Any) -> tuple[str, str]:
-    """Both numbers with as few digits as tell them apart."""
+    """Both numbers with as few digits as tell them apart, whole numbers in full."""
+    if all(isinstance(number, numbers.Integral) for number in (left, right)):
+        return str(left), str(right)
     texts = f"{left:.3g}", f"{right:.3g}"
     return (f"{left:.8g}", f"{right:.8g}") if texts[0] == texts[1] else texts
 
