@@ -82,7 +82,10 @@ def saved(page, path):
     for _ in range(100):
         time.sleep(0.1)
         if path.stat().st_mtime_ns != before:
-            return json.loads(path.read_text(encoding="utf-8"))["cells"]
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))["cells"]
+            except json.JSONDecodeError:
+                continue  # still being written
     raise AssertionError(f"{path.name} was not saved")
 
 
