@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmcourse.course import cli
-from mmcourse.course.exercise import find
+from mmcourse.course.exercises import find
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -181,7 +181,8 @@ viz.show(
 # question: *how many numbers does one 64×64 color picture hold?* Somebody answers 64 · 64 and asks for a check:
 
 # %%
-from mmcourse.course.exercise import find, grade
+from mmcourse.course.exercise import grade
+from mmcourse.course.exercises import find
 
 grade(find("00-numbers"), 64 * 64)
 

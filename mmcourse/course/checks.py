@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import os
 from dataclasses import dataclass
@@ -11,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mmcourse.course import progress
-from mmcourse.course.exercise import Exercise, Result, find, grade
+from mmcourse.course.display import box, marked
+from mmcourse.course.exercise import Exercise, Result, grade
+from mmcourse.course.exercises import find
 
 REPORT = "MMCOURSE_REPORT"  # a file that collects every result as a line of JSON, for `mmcourse check`
 _hints_here: dict[str, int] = {}  # hints given by this process, for notebooks outside a work folder
-
-# Okabe–Ito colors that hold on light and dark ground; text keeps the theme's own color.
-_COLORS = {"done": "#009E73", "wrong": "#D55E00", "error": "#D55E00", "unwritten": "#888888", "hint": "#0072B2"}
-_BOX = "border-left:4px solid {color};background:rgba(127,127,127,.09);padding:.5em .9em;margin:.3em 0;line-height:1.5"
 
 
 def check(exercise_id: str, answer: Any) -> Result:
@@ -62,9 +59,9 @@ class Hints:
         return "\n".join([*shown, self.closing])
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{_text(text)}</li>" for text in self.exercise.hints[: self.given])
-        title = f"<b>Hints</b> · {_text(self.exercise.title)}"
-        return _box("hint", f'{title}<ol style="margin:.2em 0">{items}</ol><div>{_text(self.closing)}</div>')
+        items = "".join(f"<li>{marked(text)}</li>" for text in self.exercise.hints[: self.given])
+        title = f"<b>Hints</b> · {marked(self.exercise.title)}"
+        return box("hint", f'{title}<ol style="margin:.2em 0">{items}</ol><div>{marked(self.closing)}</div>')
 
 
 def hint(exercise_id: str) -> Hints:
@@ -79,45 +76,3 @@ def hint(exercise_id: str) -> Hints:
     if work is not None and given > before:
         progress.record(work, exercise_id, hints=given)
     return Hints(exercise=exercise, given=given, asked_again=before >= len(exercise.hints))
-
-
-def summary(result: Result) -> str:
-    """The first line of a result, as plain text."""
-    if result.status == "unwritten":
-        return f"○ {result.title}: not written yet."
-    points = f"{result.points} of {result.max_points} point{'' if result.max_points == 1 else 's'}"
-    passed = f"{result.passed} of {result.total} check{'' if result.total == 1 else 's'} passed"
-    if result.status == "done":
-        return f"✓ {result.title}: done, {passed}, {points}."
-    return f"✗ {result.title}: {'not right yet' if result.status == 'wrong' else 'stopped by an error'}, {passed}."
-
-
-def result_html(result: Result) -> str:
-    """A result as a small piece of HTML without scripts or outside files; all text in it is escaped."""
-    parts = [f"<b>{_text(summary(result))}</b>"]
-    if result.status != "unwritten":
-        parts += [_case_html(case.name, case.ok, case.message, result.message) for case in result.cases]
-    if result.status in ("wrong", "error"):
-        parts.append(f'<div style="margin-top:.4em">{_text(result.message)}</div>')
-        parts.append(f'<div style="opacity:.75;margin-top:.4em">Stuck? <code>hint("{result.exercise_id}")</code></div>')
-    if result.note:
-        parts.append(f'<div style="opacity:.75">{_text(result.note)}</div>')
-    return _box(result.status, "".join(parts))
-
-
-def _case_html(name: str, ok: bool, message: str, headline: str) -> str:
-    color = _COLORS["done" if ok else "wrong"]
-    said = "" if ok or message == headline else f": {_text(message)}"
-    return f'<div><span style="color:{color};font-weight:bold">{"✓" if ok else "✗"}</span> {_text(name)}{said}</div>'
-
-
-def _box(kind: str, inner: str) -> str:
-    return f'<div style="{_BOX.format(color=_COLORS[kind])}">{inner}</div>'
-
-
-def _text(text: str) -> str:
-    """Escaped text; what stands between backticks becomes code."""
-    parts = html.escape(text).split("`")
-    if len(parts) % 2 == 0:  # an odd backtick is only a backtick
-        return html.escape(text)
-    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from mmcourse.course.compare import changed_argument, clone, difference
-from mmcourse.course.errors import CourseError
+from mmcourse.course.display import result_html
 from mmcourse.course.tracing import describe_error
 
 Status = Literal["done", "wrong", "unwritten", "error"]
@@ -124,8 +124,6 @@ class Result:
         return str(self.points)
 
     def _repr_html_(self) -> str:
-        from mmcourse.course.checks import result_html  # the display builds on this file
-
         return result_html(self)
 
 
@@ -135,24 +133,6 @@ class Outcome(NamedTuple):
     value: Any
     error: Exception | None
     inputs: tuple
-
-
-def find(exercise_id: str) -> Exercise:
-    """The exercise with this id.
-
-    Raises:
-        CourseError: no exercise has it; the nearest ids are named.
-    """
-    from mmcourse.course import exercises  # the chapters' modules build on this file
-
-    return exercises.find(exercise_id)
-
-
-def all_exercises() -> tuple[Exercise, ...]:
-    """Every exercise of the course, by chapter, in the order of their modules."""
-    from mmcourse.course import exercises
-
-    return exercises.all_exercises()
 
 
 def grade(exercise: Exercise, answer: Any) -> Result:
@@ -260,13 +240,10 @@ def _is_unwritten(answer: Any) -> bool:
 __all__ = [
     "Case",
     "Checked",
-    "CourseError",
     "Exercise",
     "Mistake",
     "Result",
-    "all_exercises",
     "call",
     "difference",
-    "find",
     "grade",
 ]

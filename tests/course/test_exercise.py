@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from mmcourse.course import checks, compare, progress
-from mmcourse.course.checks import result_html
 from mmcourse.course.compare import difference
-from mmcourse.course.exercise import Case, CourseError, Exercise, Mistake, all_exercises, find, grade
+from mmcourse.course.display import result_html
+from mmcourse.course.errors import CourseError
+from mmcourse.course.exercise import Case, Exercise, Mistake, grade
+from mmcourse.course.exercises import all_exercises, find
 
 
 def softmax(scores):

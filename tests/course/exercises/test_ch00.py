@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmcourse.course.exercise import find, grade
+from mmcourse.course.exercise import grade
+from mmcourse.course.exercises import find
 from mmcourse.datasets import caption_is_true, captions
 
 # --- 00-to-tensor: right

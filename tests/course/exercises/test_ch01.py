@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmcourse.course.exercise import find, grade
+from mmcourse.course.exercise import grade
+from mmcourse.course.exercises import find
 
 RIGHT, WRONG = [], []
 
