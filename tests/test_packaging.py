@@ -68,12 +68,12 @@ def test_installed_wheel_starts_the_course_without_the_repository(wheel, tmp_pat
     venv.create(tmp_path / "env", with_pip=False, symlinks=os.name != "nt")
     scripts = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / "python"
-    # The dependencies are borrowed from this environment; the package itself comes from the wheel alone.
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel]
+    subprocess.run([*map(str, install)], check=True, capture_output=True)
+    # The dependencies are borrowed from this environment; the package itself came from the wheel alone.
     Path(ask(python, "import sysconfig; print(sysconfig.get_path('purelib'))"), "borrowed.pth").write_text(
         sysconfig.get_path("purelib") + "\n"
     )
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel]
-    subprocess.run([*map(str, install)], check=True, capture_output=True)
     assert str(tmp_path) in ask(python, "import mmcourse; print(mmcourse.__file__)", cwd=home)
     lab = start_lab(home / "course", home=home, program=[scripts / "mmcourse"])
     assert "00_start_here" in lab.wait()
