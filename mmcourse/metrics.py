@@ -163,7 +163,7 @@ def perplexity(loss: Tensor | float) -> float:
     >>> round(perplexity(1.3862943611), 6)  # log 4
     4.0
     """
-    return torch.as_tensor(loss).detach().cpu().double().exp().item()
+    return torch.as_tensor(loss, dtype=torch.float64).detach().exp().item()
 
 
 def _divide(numerator: Tensor, denominator: Tensor, zero_division: float) -> Tensor:
