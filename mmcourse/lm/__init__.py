@@ -1,0 +1,23 @@
+"""Language models: what comes next, by counting (unigram, bigram) and by a small GPT.
+
+All of them map tokens (B, T) to logits (B, T, V) of the token after each, so the same loss, the same decoding and the
+same training serve them all. V is the size of the vocabulary; other letters as in `mmcourse.attention`.
+"""
+
+from mmcourse.lm.counting import Bigram, Unigram
+from mmcourse.lm.gpt import GPT, GPTConfig, Stepper
+from mmcourse.lm.hub import from_hf_gpt2
+from mmcourse.lm.targets import IGNORED, Shifted, mean_loss, shift
+
+__all__ = [
+    "GPT",
+    "IGNORED",
+    "Bigram",
+    "GPTConfig",
+    "Shifted",
+    "Stepper",
+    "Unigram",
+    "from_hf_gpt2",
+    "mean_loss",
+    "shift",
+]

@@ -1,0 +1,21 @@
+"""Training: one readable loop with everything that a run needs to be trusted, stopped and taken up again.
+
+`fit` asks for two functions: `batches(step)` gives the batch of a step, `loss(model, batch)` says how bad the model is
+on it. A batch that depends on nothing but the step is what an interrupted run finds again.
+"""
+
+from mmcourse.train.batches import Batches
+from mmcourse.train.checkpoint import CheckpointError
+from mmcourse.train.loop import DivergedError, Evaluation, History, fit
+from mmcourse.train.optimizer import make_optimizer, warmup_cosine
+
+__all__ = [
+    "Batches",
+    "CheckpointError",
+    "DivergedError",
+    "Evaluation",
+    "History",
+    "fit",
+    "make_optimizer",
+    "warmup_cosine",
+]

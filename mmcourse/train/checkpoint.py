@@ -1,0 +1,118 @@
+"""Checkpoints: everything a run is, in one file that is either whole or not there.
+
+A file is written beside its place and moved into it in one step, so a run that is killed at any moment leaves the last
+whole checkpoint. It is read without pickle's powers (`weights_only=True`), and its checksums are compared first.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+State = dict[str, Any]
+FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be used; one sentence that names the file and says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"CheckpointError: {self}"]
+
+
+def save_checkpoint(path: Path, state: State) -> None:
+    """Writes `state` (tensors, numbers and texts in dicts, lists and tuples) to `path` in one step.
+
+    Raises:
+        CheckpointError: the file cannot be written; an earlier one stays as it was.
+    """
+    contents = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, contents)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            file.write(contents.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())  # the move must not reach the disk before what is moved
+        os.replace(draft, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be written ({reason}); free space or choose another path"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> State | None:
+    """What `save_checkpoint` wrote, or None where there is no file.
+
+    Raises:
+        CheckpointError: the file is damaged, or no checkpoint of this course.
+    """
+    advice = "delete it to start again from the first step, or put a copy of it back"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (bad := archive.testzip()) is not None:
+                raise CheckpointError(f"the checkpoint {path} is damaged (in {bad}); {advice}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile, pickle and torch raise a dozen kinds of error for a damaged file
+        kind = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"the checkpoint {path} cannot be read ({kind}); {advice}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"the file {path} is no checkpoint of this course; choose another path")
+    return state
+
+
+def prepare(path: Path) -> None:
+    """Makes the folder and clears what a run that was killed while it wrote has left there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{path.name}.*.part"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"the folder {path.parent} cannot be used ({reason}); choose another path") from error
+
+
+def random_state(generators: Sequence[torch.Generator], device: torch.device) -> State:
+    """Every source of randomness of a training step: PyTorch's, Python's and NumPy's own, and the given generators."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  libraries that a loss calls may use it
+    on_device = None
+    if device.type == "cuda":
+        on_device = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        on_device = torch.mps.get_rng_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "device": on_device,
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "generators": [generator.get_state() for generator in generators],
+    }
+
+
+def restore_random_state(state: State, generators: Sequence[torch.Generator], device: torch.device) -> None:
+    """Undoes everything that happened since `random_state`."""
+    torch.set_rng_state(state["torch"])
+    if state["device"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"], device)
+    elif state["device"] is not None and device.type == "mps":
+        torch.mps.set_rng_state(state["device"])
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    for generator, kept in zip(generators, state["generators"], strict=True):
+        generator.set_state(kept)
