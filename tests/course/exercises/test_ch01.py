@@ -4,22 +4,13 @@ import math
 
 import pytest
 import torch
+from answers import Answers, assert_right, assert_wrong
 from torch.nn import functional as F
 
-from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import find
 
-RIGHT, WRONG = [], []
-
-
-def right(exercise_id):
-    """Marks a right answer, written in another way than the reference."""
-    return lambda answer: RIGHT.append((exercise_id, answer)) or answer
-
-
-def wrong(exercise_id, *words):
-    """Marks a wrong answer, with words that the message must hold."""
-    return lambda answer: WRONG.append((exercise_id, words, answer)) or answer
+ANSWERS = Answers()
+right, wrong = ANSWERS.right, ANSWERS.wrong
 
 
 # --- 01-attend-one ------------------------------------------------------------------------------------------------
@@ -409,27 +400,20 @@ def _name(value):
     return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
 
 
-@pytest.mark.parametrize(("exercise_id", "answer"), RIGHT, ids=_name)
+@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
 def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    result = grade(find(exercise_id), answer)
-    assert result.status == "done", result.message
-    assert result.points == result.max_points
+    assert_right(exercise_id, answer)
 
 
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), WRONG, ids=_name)
+@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
 def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    result = grade(find(exercise_id), answer)
-    assert result.status == "wrong"
-    assert all(word in result.message for word in words), result.message
+    assert_wrong(exercise_id, words, answer)
 
 
 def test_every_exercise_has_two_right_and_four_wrong_answers_here():
     from mmcourse.course.exercises import ch01
 
-    for exercise in ch01.EXERCISES:
-        assert sum(exercise.id == name for name, _ in RIGHT) >= 2, exercise.id
-        assert sum(exercise.id == name for name, _, _ in WRONG) >= 4, exercise.id
-        assert len(exercise.hints) == 3
+    ANSWERS.assert_enough(ch01.EXERCISES)
 
 
 def test_the_gradient_that_the_exercise_asks_for_is_the_one_of_autograd():

@@ -5,22 +5,14 @@ import math
 
 import pytest
 import torch
+from answers import Answers, assert_right, assert_wrong
 from torch.nn import functional as F
 
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import ch02, find
 
-RIGHT, WRONG = [], []
-
-
-def right(exercise_id):
-    """Marks a right answer, written in another way than the reference."""
-    return lambda answer: RIGHT.append((exercise_id, answer)) or answer
-
-
-def wrong(exercise_id, *words):
-    """Marks a wrong answer, with words that the message must hold."""
-    return lambda answer: WRONG.append((exercise_id, words, answer)) or answer
+ANSWERS = Answers()
+right, wrong = ANSWERS.right, ANSWERS.wrong
 
 
 # --- 02-mean-surprise ---------------------------------------------------------------------------------------------
@@ -457,18 +449,14 @@ def _name(value):
     return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
 
 
-@pytest.mark.parametrize(("exercise_id", "answer"), RIGHT, ids=_name)
+@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
 def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    result = grade(find(exercise_id), answer)
-    assert result.status == "done", result.message
-    assert result.points == result.max_points
+    assert_right(exercise_id, answer)
 
 
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), WRONG, ids=_name)
+@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
 def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    result = grade(find(exercise_id), answer)
-    assert result.status == "wrong", result.message
-    assert all(word in result.message for word in words), result.message
+    assert_wrong(exercise_id, words, answer)
 
 
 MISTAKES = [(exercise.id, mistake) for exercise in ch02.EXERCISES for mistake in exercise.mistakes]
@@ -482,10 +470,7 @@ def test_every_mistake_is_wrong_and_heard_by_its_own_name(exercise_id, mistake):
 
 
 def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    for exercise in ch02.EXERCISES:
-        assert sum(exercise.id == name for name, _ in RIGHT) >= 2, exercise.id
-        assert sum(exercise.id == name for name, _, _ in WRONG) >= 4, exercise.id
-        assert len(exercise.hints) == 3
+    ANSWERS.assert_enough(ch02.EXERCISES)
 
 
 def test_references_are_those_of_the_library():
