@@ -112,6 +112,7 @@ NUMBERS = Exercise(
     hints=(
         "Start with the pixels: how many rows, how many pixels in a row?",
         "Each pixel of a color picture is a mixture of red, green and blue light.",
+        "Multiply three numbers: the rows, the pixels in a row, and the numbers in each pixel.",
     ),
 )
 
@@ -289,6 +290,7 @@ CHANCE = Exercise(
     hints=(
         "Take one block of four. Write down what the model says to sentence A and to sentence B.",
         "The model says the same to sentence A beside both pictures. For how many of these two is it right?",
+        "The same holds for sentence B. So how many of the four are right, and how many blocks of four are in 400?",
     ),
 )
 
@@ -344,6 +346,7 @@ BEST_SENTENCE = Exercise(
     hints=(
         "One row of the table belongs to one picture. The answer has one number per row.",
         "torch has a function for the place of the largest value: argmax. Its argument dim says along which axis.",
+        "The axis that disappears is the one of the sentences, the last: dim=1.",
     ),
 )
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from answers import Answers, assert_right, assert_wrong
 
 from mmcourse.course.exercise import grade
-from mmcourse.course.exercises import find
+from mmcourse.course.exercises import ch00, find
 from mmcourse.datasets import caption_is_true, captions
 
 # --- 00-to-tensor: right
@@ -241,30 +242,34 @@ WRONG = [
 ]
 
 
+ANSWERS = Answers()
+for exercise_id, answer in RIGHT:
+    ANSWERS.right(exercise_id)(answer)
+for exercise_id, answer, words in WRONG:
+    ANSWERS.wrong(exercise_id, words)(answer)
+
+
 def label(value):
     return getattr(value, "__name__", None)
 
 
-@pytest.mark.parametrize(("exercise_id", "answer"), RIGHT, ids=label)
+@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=label)
 def test_right_answers_pass(exercise_id, answer):
-    result = grade(find(exercise_id), answer)
-    assert (result.status, result.passed) == ("done", result.total), result.message
+    assert_right(exercise_id, answer)
 
 
-@pytest.mark.parametrize(("exercise_id", "answer", "words"), WRONG, ids=label)
-def test_wrong_answers_are_rejected_and_named(exercise_id, answer, words):
-    result = grade(find(exercise_id), answer)
-    assert result.status == "wrong"
-    assert result.passed < result.total
-    assert words in result.message
+@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=label)
+def test_wrong_answers_are_rejected_and_named(exercise_id, words, answer):
+    assert_wrong(exercise_id, words, answer)
 
 
-@pytest.mark.parametrize("exercise_id", sorted({row[0] for row in RIGHT}))
-def test_enough_of_each_and_no_two_mistakes_alike(exercise_id):
-    assert sum(row[0] == exercise_id for row in RIGHT) >= 2
-    assert sum(row[0] == exercise_id for row in WRONG) == len(find(exercise_id).mistakes) >= 4
-    assert len(find(exercise_id).hints) >= 2
-    assert len({mistake.message for mistake in find(exercise_id).mistakes}) == len(find(exercise_id).mistakes)
+def test_every_exercise_has_two_right_and_four_wrong_answers_here():
+    ANSWERS.assert_enough(ch00.EXERCISES)
+
+
+def test_no_two_mistakes_are_named_alike():
+    for exercise in ch00.EXERCISES:
+        assert len({mistake.message for mistake in exercise.mistakes}) == len(exercise.mistakes)
 
 
 def unwritten(*arguments):

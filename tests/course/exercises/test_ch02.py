@@ -8,7 +8,6 @@ import torch
 from answers import Answers, assert_right, assert_wrong
 from torch.nn import functional as F
 
-from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import ch02, find
 
 ANSWERS = Answers()
@@ -457,16 +456,6 @@ def test_right_answers_pass_however_they_are_written(exercise_id, answer):
 @pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
 def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
     assert_wrong(exercise_id, words, answer)
-
-
-MISTAKES = [(exercise.id, mistake) for exercise in ch02.EXERCISES for mistake in exercise.mistakes]
-
-
-@pytest.mark.parametrize(("exercise_id", "mistake"), MISTAKES, ids=lambda value: getattr(value, "message", value)[:40])
-def test_every_mistake_is_wrong_and_heard_by_its_own_name(exercise_id, mistake):
-    result = grade(find(exercise_id), mistake.answer)
-    assert result.status == "wrong"
-    assert result.message == mistake.message
 
 
 def test_every_exercise_has_two_right_and_four_wrong_answers_here():
