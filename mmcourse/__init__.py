@@ -2,8 +2,8 @@
 
 Modules stand on floors and import only from the floors below (`tests/test_floors.py` says which):
 0 runtime, cache, content · 1 attention, losses, metrics, tokenizer, decoding · 2 transformer, datasets ·
-3 lm · 5 train · 6 viz · 7 widgets · and apart from them `course`, the engine behind the notebooks, which the library
-never imports.
+3 encoders, lm, fusion · 4 models · 5 train · 6 recipes · 7 viz · 8 widgets · and apart from them `course`, the engine
+behind the notebooks, which the library never imports.
 """
 
 __version__ = "0.1.0"

@@ -18,7 +18,12 @@ from torch.nn import functional as F
 from mmcourse.attention import KeyValueCache, MultiHeadAttention
 
 Norm = Literal["pre", "post"]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # GPT-2's, from before the exact one was fast
+    "relu": F.relu,
+    "silu": F.silu,
+}
 
 
 class FeedForward(nn.Module):

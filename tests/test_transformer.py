@@ -143,7 +143,10 @@ def test_feed_forward_works_on_each_token_alone():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: FeedForward(4, activation="tanh"), "activation must be one of gelu, relu, silu, got 'tanh'"),
+        (
+            lambda: FeedForward(4, activation="tanh"),
+            "activation must be one of gelu, gelu_tanh, relu, silu, got 'tanh'",
+        ),
         (lambda: Block(8, 2, norm="none"), "norm must be 'pre' or 'post', got 'none'"),
         (lambda: Block(8, 2, cross=True)(torch.zeros(1, 2, 8)), "context is missing"),
         (lambda: Block(8, 2)(torch.zeros(1, 2, 8), torch.zeros(1, 2, 8)), "make it with cross=True"),

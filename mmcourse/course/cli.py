@@ -79,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     reset.add_argument("chapter", help="the chapter's number, such as 01")
     reset.add_argument("--beside", action="store_true", help="put it beside yours, which keeps its name")
     with_work(add("doctor", _doctor, "look for what could keep the course from working"))
+    train = with_work(add("train", _train, "train a small model of the course; a stopped run goes on where it was"))
+    train.add_argument("name", nargs="?", help="the recipe's name, such as tiny-lm; without it they are listed")
+    train.add_argument("--list", action="store_true", help="list the recipes and how good their bundled files are")
+    train.add_argument("--out", type=Path, help="the folder of the file (default: trained, in your work folder)")
+    train.add_argument("--steps", type=int, help="how long to train (default: as long as the bundled file)")
+    train.add_argument("--restart", action="store_true", help="begin again, in place of what is there from before")
+    train.add_argument(
+        "--bundle", action="store_true", help="replace the file that comes with the course (for authors)"
+    )
     build = add("build", _build, "build the notebooks from their sources (for authors)")
     build.add_argument("chapter", nargs="?", help="only this chapter, such as 01")
     build.add_argument("--force", action="store_true", help="also those whose source did not change")
@@ -181,6 +190,43 @@ def _doctor(options: argparse.Namespace) -> int:
     bad = sum(finding.state == "bad" for finding in findings)
     print("Everything the course needs is here." if not bad else f"{bad} to mend, marked ✗ above.")
     return 1 if bad else 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from mmcourse import recipes  # imports torch
+    from mmcourse.runtime import set_threads
+    from mmcourse.train import CheckpointError, DivergedError
+
+    if options.list or options.name is None:
+        _list_recipes()
+        return 0
+    folder = _work(options) / "trained" if options.out is None else options.out.expanduser()
+    set_threads(1)  # small models gain little from more, and one thread gives the same numbers every time
+    try:
+        done = recipes.follow(recipes.find(options.name), folder, steps=options.steps, restart=options.restart)
+        path = recipes.bundle(done) if options.bundle else done.path
+    except (recipes.RecipeError, CheckpointError, DivergedError) as error:
+        raise CourseError(str(error)) from None
+    quality = done.quality
+    verdict = "reached" if quality.met else "NOT reached"
+    print(f"{options.name}: {done.steps:,} steps in {done.seconds:.0f} s")
+    print(f"{quality.measure}: {quality.value:.4f}; the target, at most {quality.at_most:g}, is {verdict}")
+    print(", ".join(f"{name} {value:.6g}" for name, value in quality.more.items()))
+    print(f"{path}\nsha256 {recipes.sha256(path)}, {path.stat().st_size:,} bytes")
+    return 0 if quality.met else 1
+
+
+def _list_recipes() -> None:
+    from mmcourse import recipes
+
+    known = recipes.read_manifest()
+    for name, recipe in recipes.RECIPES.items():
+        facts = known.get(name)
+        bundled = "no file of it comes with the course"
+        if facts:
+            quality = facts["quality"]
+            bundled = f"{quality['measure']} {quality['value']:.4f}, {facts['seconds']} s on {facts['machine']}"
+        print(_line(f"{name}  ", recipe.about, bundled))
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,6 @@ from torch.nn import functional as F
 
 from mmcourse.attention import LearnedPositions
 from mmcourse.transformer import BlockCache, Decoder, Trace, TransformerConfig
-
-gelu_tanh = partial(F.gelu, approximate="tanh")  # GPT-2's activation, from before the exact one was fast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +25,7 @@ class GPTConfig:
         context: the longest sequence that it can read.
         width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.Block`.
         dropout: of the embeddings and in the blocks.
-        activation: as for `FeedForward`, or "gelu_tanh", the approximation that GPT-2 uses.
+        activation: as for `FeedForward`; GPT-2 uses "gelu_tanh", an approximation.
     """
 
     vocabulary_size: int
@@ -43,9 +40,8 @@ class GPTConfig:
     @property
     def stack(self) -> TransformerConfig:
         """The decoder inside."""
-        activation = "gelu" if self.activation == "gelu_tanh" else self.activation
         sizes = {"depth": self.depth, "width": self.width, "heads": self.heads, "hidden": self.hidden}
-        return TransformerConfig(**sizes, dropout=self.dropout, activation=activation)
+        return TransformerConfig(**sizes, dropout=self.dropout, activation=self.activation)
 
     @property
     def parameters(self) -> int:
@@ -68,9 +64,6 @@ class GPT(nn.Module):
         self.positions = LearnedPositions(config.context, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = Decoder.from_config(config.stack)
-        if config.activation == "gelu_tanh":
-            for block in self.decoder.blocks:
-                block.feed_forward.activation = gelu_tanh
         self._initialize()
 
     def _initialize(self) -> None:

@@ -13,6 +13,7 @@ import mmcourse
 from mmcourse.course import checks, checkwork, cli, progress, workspace
 from mmcourse.course.checkwork import Row
 from mmcourse.course.exercise import Exercise
+from mmcourse.recipes import read_manifest
 
 COUNT = Exercise(
     id="99-count", title="Count", goal="", stars=1, minutes=1, points=1, reference=3, hints=("Use your fingers.",)
@@ -45,7 +46,7 @@ def course(tmp_path, monkeypatch):
 def test_without_a_command_it_prints_help(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
-    for command in ("lab", "check", "hint", "solution", "progress", "reset", "doctor", "build"):
+    for command in ("lab", "check", "hint", "solution", "progress", "reset", "doctor", "train", "build"):
         assert f"    {command} " in said
 
 
@@ -63,6 +64,8 @@ def test_the_version(capsys):
         (["solution", "99-nothing"], "there is no exercise '99-nothing' in chapter 99; it has: 99-count"),
         (["solution", "zz"], "there is no chapter 'zz'"),
         (["lab", "--port", "700000"], "port 700000 does not exist"),
+        (["train", "no-such"], "there is no recipe 'no-such'; the recipes are: tiny-lm"),
+        (["train", "tiny-lm", "--steps", "0"], "steps must be at least 1, got 0"),
     ],
 )
 def test_a_persons_mistake_is_one_sentence_on_stderr_and_exit_code_2(course, capsys, arguments, words):
@@ -145,6 +148,20 @@ def test_progress_says_that_its_file_was_damaged(course, capsys):
     progress.progress_file(course).write_text("{half")
     assert cli.main(["progress"]) == 0
     assert "was damaged" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["train", "--list"]])
+def test_train_lists_the_recipes_with_what_was_measured(arguments, capsys):
+    assert cli.main(arguments) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("tiny-lm a GPT on the captions of the scenes")
+    assert f"{read_manifest()['tiny-lm']['quality']['value']:.4f}" in said
+
+
+def test_train_takes_an_unwritable_folder_for_a_persons_mistake(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert cli.main(["train", "tiny-lm", "--out", str(tmp_path / "file"), "--steps", "1"]) == 2
+    assert capsys.readouterr().err.startswith(f"mmcourse: {tmp_path / 'file'}: ")
 
 
 def test_build_errors_are_one_sentence(capsys):

@@ -1,0 +1,27 @@
+"""Recipes: how the small trained models of the course were made, so that anybody can make them again.
+
+`mmcourse train NAME` follows a recipe; `load_trained(NAME)` reads what came out. The files that come with the course
+lie in `data/checkpoints`, each listed in a manifest with its checksum, its command, its time and its measured quality.
+
+>>> load_trained("tiny-lm").facts["quality"]["value"] < 0.01
+True
+"""
+
+from mmcourse.recipes.base import Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.registry import RECIPES, Finished, bundle, find, follow, load_trained, read_manifest
+
+__all__ = [
+    "RECIPES",
+    "Finished",
+    "Made",
+    "Quality",
+    "Recipe",
+    "RecipeError",
+    "Trained",
+    "bundle",
+    "find",
+    "follow",
+    "load_trained",
+    "read_manifest",
+    "sha256",
+]

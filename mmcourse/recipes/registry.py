@@ -1,0 +1,157 @@
+"""The recipes of the course, how to follow one, and the manifest of the files that arrive with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import mmcourse
+from mmcourse.content import content_dir
+from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.base import (
+    Facts,
+    Quality,
+    Recipe,
+    RecipeError,
+    Trained,
+    file_name,
+    read_trained,
+    sha256,
+    write_bytes,
+    write_trained,
+)
+from mmcourse.runtime import device
+from mmcourse.train.checkpoint import load_checkpoint
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (tiny_lm.RECIPE,)}
+
+
+def find(name: str) -> Recipe:
+    """The recipe with this name.
+
+    Raises:
+        RecipeError: there is none; the message names the choices.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"there is no recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def load_trained(name: str, *, path: str | Path | None = None) -> Trained:
+    """A trained model of the course: its network in evaluation mode and float32, its tokenizer and facts about it.
+
+    Args:
+        name: of its recipe, such as "tiny-lm".
+        path: a file that `mmcourse train` wrote; by default the one that comes with the course, whose checksum is
+            compared with the manifest first. Its facts then also hold its `quality`, `seconds`, `command` and so on.
+    Raises:
+        RecipeError: an unknown name, or a file that is missing, damaged or changed; one sentence.
+    """
+    recipe = find(name)
+    if path is not None:
+        return read_trained(Path(path).expanduser(), recipe)
+    bundled, known = bundled_dir() / file_name(name), read_manifest().get(name)
+    advice = f"install the course again, or make it with `mmcourse train {name}` and give its path"
+    if known is None or not bundled.is_file():
+        raise RecipeError(f"no trained {name} comes with this course; {advice}")
+    if sha256(bundled) != known["sha256"]:
+        raise RecipeError(f"the file {bundled} is damaged or was changed, the manifest names another; {advice}")
+    trained = read_trained(bundled, recipe)
+    return trained._replace(facts={**trained.facts, **known})
+
+
+class Finished(NamedTuple):
+    """A recipe that was followed to its end."""
+
+    recipe: Recipe
+    path: Path
+    steps: int
+    seconds: float
+    quality: Quality
+
+
+def unfinished(name: str, folder: Path) -> Path:
+    """Where a run that is not finished keeps everything it needs to go on."""
+    return folder / f"{name}.unfinished.pt"
+
+
+def follow(recipe: Recipe, folder: Path, *, steps: int | None = None, restart: bool = False) -> Finished:
+    """Trains a model and writes its file into `folder`; goes on where an interrupted run stopped.
+
+    What is measured is the file as it was written, with its weights rounded to half precision.
+
+    Args:
+        steps: how long; as long as the bundled file by default.
+        restart: delete an interrupted run and a file that is there already.
+    Raises:
+        RecipeError: the file is there already, the folder is that of the bundled files, or Ctrl-C stopped the run; the
+            message says how to go on.
+        CheckpointError: an interrupted run had other settings, or its file is damaged.
+    """
+    steps = recipe.steps if steps is None else steps
+    path, kept = folder / file_name(recipe.name), unfinished(recipe.name, folder)
+    if steps < 1:
+        raise RecipeError(f"steps must be at least 1, got {steps}")
+    if folder.resolve() == bundled_dir().resolve():
+        raise RecipeError(f"{folder} holds the files that come with the course; name another folder")
+    if restart:
+        for old in (kept, path):
+            old.unlink(missing_ok=True)
+    elif path.exists() and not kept.exists():
+        raise RecipeError(f"{path} is there already; --restart replaces it, --out names another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        made = recipe.train(steps=steps, checkpoint=kept)
+        write_trained(path, recipe, made, steps=steps)
+        quality = recipe.evaluate(read_trained(path, recipe))
+    except KeyboardInterrupt:
+        state = load_checkpoint(kept)
+        step = state["step"] if state else 0
+        raise RecipeError(f"stopped; the same command (without --restart) goes on from step {step}") from None
+    kept.unlink(missing_ok=True)
+    return Finished(recipe, path, steps, made.seconds, quality)
+
+
+def bundled_dir() -> Path:
+    """The folder of the files that come with the course."""
+    return content_dir("data") / "checkpoints"
+
+
+def read_manifest() -> dict[str, Facts]:
+    """What is known about each file in `data/checkpoints`, by the name of its recipe."""
+    path = bundled_dir() / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def bundle(finished: Finished) -> Path:
+    """For authors: puts a trained file among those that come with the course, and writes its line in the manifest.
+
+    Raises:
+        RecipeError: it was trained for another number of steps than the recipe says, or is not good enough.
+    """
+    recipe, quality = finished.recipe, finished.quality
+    if finished.steps != recipe.steps or not quality.met:
+        wanted = f"{recipe.steps} steps and {quality.measure} at most {quality.at_most:g}"
+        raise RecipeError(f"{finished.path} is not bundled: {recipe.name} needs {wanted}; the file stays where it is")
+    path, manifest = bundled_dir() / file_name(recipe.name), read_manifest()
+    write_bytes(path, finished.path.read_bytes())
+    threads = "one thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
+    where = f"{os.cpu_count()} CPU cores, {threads}" if device().type == "cpu" else f"one {device().type} device"
+    manifest[recipe.name] = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "command": f"mmcourse train {recipe.name}",
+        "seconds": round(finished.seconds),
+        "machine": where,
+        "quality": quality._asdict(),
+        "versions": {"mmcourse": mmcourse.__version__, "python": platform.python_version(), "torch": torch.__version__},
+    }
+    text = json.dumps(dict(sorted(manifest.items())), indent=2, ensure_ascii=False)
+    write_bytes(bundled_dir() / "manifest.json", f"{text}\n".encode())
+    return path
