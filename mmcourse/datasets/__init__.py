@@ -38,6 +38,7 @@ from mmcourse.datasets.scenes import (
     size_order,
 )
 from mmcourse.datasets.scenes.sprites import sheet
+from mmcourse.datasets.transforms import Preprocessing, augment
 
 __all__ = [
     "BACKGROUNDS",
@@ -55,6 +56,7 @@ __all__ = [
     "ImageFolder",
     "Noun",
     "Photo",
+    "Preprocessing",
     "Question",
     "Scene",
     "SceneBatch",
@@ -62,6 +64,7 @@ __all__ = [
     "Skipped",
     "Truth",
     "Verdict",
+    "augment",
     "caption_entropy",
     "caption_is_true",
     "caption_log_prob",
