@@ -42,6 +42,9 @@ class Tokenizer(ABC):
     model_settings: ClassVar[tuple[str, ...]]  # the settings of the model that change what is encoded
     pre_tokenizer: ClassVar[dict[str, Any]]
     decoder: ClassVar[dict[str, Any] | None]
+    normalizer: dict[str, Any] | None = None
+    special_names: ClassVar[tuple[str, ...]] = SPECIAL_TOKENS  # what padding, unknown, first and last are called here
+    second_segment: ClassVar[int] = 0  # how `tokenizers` numbers the second text of a pair
 
     def __init__(self, vocabulary: Sequence[str], special_tokens: Sequence[str] = ()) -> None:
         self.vocabulary, self.special_tokens = tuple(vocabulary), tuple(special_tokens)
@@ -65,19 +68,19 @@ class Tokenizer(ABC):
     @property
     def pad_id(self) -> int | None:
         """The id of `<pad>`, or None where there is no such token; the same holds for the other three."""
-        return self.ids.get("<pad>")
+        return self.ids.get(self.special_names[0])
 
     @property
     def unk_id(self) -> int | None:
-        return self.ids.get("<unk>")
+        return self.ids.get(self.special_names[1])
 
     @property
     def bos_id(self) -> int | None:
-        return self.ids.get("<bos>")
+        return self.ids.get(self.special_names[2])
 
     @property
     def eos_id(self) -> int | None:
-        return self.ids.get("<eos>")
+        return self.ids.get(self.special_names[3])
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
         """The ids of a text; with `add_special` between `<bos>` and `<eos>`, where the vocabulary has them.
@@ -102,7 +105,8 @@ class Tokenizer(ABC):
         rows = [self.encode(text, add_special=add_special) for text in several_texts(texts)]
         longest = max(map(len, rows), default=0)
         if self.pad_id is None and any(len(row) < longest for row in rows):
-            raise ValueError("texts differ in length, and the vocabulary has no '<pad>' to fill up the shorter ones")
+            pad = self.special_names[0]
+            raise ValueError(f"texts differ in length, and the vocabulary has no {pad!r} to fill up the shorter ones")
         fill = 0 if self.pad_id is None else self.pad_id
         ids = torch.full((len(rows), longest), fill, dtype=torch.int64)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -147,7 +151,9 @@ class Tokenizer(ABC):
         vocabulary = sorted(ids, key=ids.__getitem__)
         if [ids[token] for token in vocabulary] != list(range(len(ids))):
             raise ValueError(f"{Path(path).name} leaves out ids; they must run from 0 to {len(ids) - 1}")
-        tokenizer = fits[0]._from_model(data["model"], vocabulary, [token["content"] for token in added])
+        tokenizer = fits[0]._from_model(
+            data["model"] | {"normalizer": data.get("normalizer")}, vocabulary, [token["content"] for token in added]
+        )
         strange = tokenizer._strange_parts(data)
         if strange:
             raise ValueError(f"{Path(path).name} has settings that {fits[0].__name__} does not know: {strange}")
@@ -156,7 +162,7 @@ class Tokenizer(ABC):
     def _strange_parts(self, data: dict[str, Any]) -> str:
         """The settings in a file that would make `tokenizers` encode otherwise than we do."""
         ours = self._to_json()
-        found = [name for name in ("normalizer", "truncation", "padding") if data.get(name) is not None]
+        found = [name for name in ("normalizer", "truncation", "padding") if data.get(name) != ours[name]]
         for name in self.model_settings:
             if (data["model"].get(name) or None) != (ours["model"][name] or None):
                 found.append(f"model.{name}")
@@ -184,9 +190,8 @@ class Tokenizer(ABC):
 
     def _ends(self) -> tuple[list[str], list[str]]:
         """What stands before and behind a text with `add_special`."""
-        return [token for token in ("<bos>",) if token in self.ids], [
-            token for token in ("<eos>",) if token in self.ids
-        ]
+        first, last = ([name] if name in self.ids else [] for name in self.special_names[2:])
+        return first, last
 
     def _to_json(self) -> dict[str, Any]:
         flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
@@ -195,7 +200,7 @@ class Tokenizer(ABC):
             "truncation": None,
             "padding": None,
             "added_tokens": [{"id": self.ids[token], "content": token, **flags} for token in self.special_tokens],
-            "normalizer": None,
+            "normalizer": self.normalizer,
             "pre_tokenizer": self.pre_tokenizer,
             "post_processor": self._template(),
             "decoder": self.decoder,
@@ -207,12 +212,14 @@ class Tokenizer(ABC):
         first, last = ([{"SpecialToken": {"id": token, "type_id": 0}} for token in side] for side in self._ends())
         if not first and not last:
             return None
-        text, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+        segments = {"A": 0, "B": self.second_segment}
+        text, second = ({"Sequence": {"id": name, "type_id": segment}} for name, segment in segments.items())
+        end = [{"SpecialToken": part["SpecialToken"] | {"type_id": self.second_segment}} for part in last]
         names = [part["SpecialToken"]["id"] for part in first + last]
         return {
             "type": "TemplateProcessing",
             "single": [*first, text, *last],
-            "pair": [*first, text, *last, second, *last],
+            "pair": [*first, text, *last, second, *end],
             "special_tokens": {name: {"id": name, "ids": [self.ids[name]], "tokens": [name]} for name in names},
         }
 
