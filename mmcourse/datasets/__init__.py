@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mmcourse.datasets.folder import FolderRecord, ImageFolder, Skipped, read_image
+from mmcourse.datasets.folder import (
+    FolderRecord,
+    ImageFolder,
+    LabeledPictures,
+    Skipped,
+    labeled_folder,
+    read_image,
+)
 from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_background
 from mmcourse.datasets.photos import Photo, load_photos
 from mmcourse.datasets.scenes import (
@@ -54,6 +61,7 @@ __all__ = [
     "GlyphSplit",
     "Glyphs",
     "ImageFolder",
+    "LabeledPictures",
     "Noun",
     "Photo",
     "Preprocessing",
@@ -70,6 +78,7 @@ __all__ = [
     "caption_log_prob",
     "captions",
     "chinese_captions",
+    "labeled_folder",
     "lexicon",
     "load_glyphs",
     "load_photos",

@@ -10,13 +10,14 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch.nn import functional as F
 
 from mmcourse.runtime import progress
 
@@ -187,3 +188,66 @@ def _csv_rows(metadata: Path, content: str) -> Iterator[tuple[int, dict[str, Any
             number = reader.line_num + 1  # a cell in quotes may hold line ends
     except csv.Error as error:
         raise ValueError(f"{metadata.name} line {reader.line_num} is not CSV: {error}") from None
+
+
+class LabeledPictures(NamedTuple):
+    """A folder with a label for each line, in memory and ready for training."""
+
+    images: torch.Tensor  # uint8 (N, 3, size, size)
+    texts: list[str]
+    targets: torch.Tensor  # int64 (N,), places in `labels`
+    labels: tuple[str, ...]
+
+
+def labeled_folder(
+    path: str | Path,
+    *,
+    label: str = "label",
+    text: str = "text",
+    size: int = 64,
+    labels: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> LabeledPictures:
+    """Pictures with texts and labels: an `ImageFolder` whose metadata has a further column `label`.
+
+    Args:
+        label: the column with the label, a word or a whole number.
+        size: every picture is resized to a square of this side; nothing is cut off, so longish ones are squeezed.
+        labels: all labels, in the order of their numbers. By default those that occur, sorted; give those of the
+            training folder for a test folder, so that the numbers mean the same.
+    Raises:
+        ValueError: a line has no label, or one that is not among `labels`; the picture is named.
+    """
+    folder = ImageFolder(path, text=text, quiet=quiet)
+    found = [_label(record, label) for record in folder.records]
+    labels = tuple(sorted(set(found), key=_order)) if labels is None else tuple(labels)
+    for record, value in zip(folder.records, found, strict=True):
+        if value not in labels:
+            raise ValueError(f"{label!r} of {record.path.name!r} must be one of {', '.join(labels)}, got {value!r}")
+    images = [_square(read_image(record.path), size) for record in folder.records]
+    return LabeledPictures(
+        torch.stack(images) if images else torch.zeros(0, 3, size, size, dtype=torch.uint8),
+        [record.text for record in folder.records],
+        torch.tensor([labels.index(value) for value in found], dtype=torch.int64),
+        labels,
+    )
+
+
+def _label(record: FolderRecord, column: str) -> str:
+    value = record.extra.get(column)
+    if not isinstance(value, str | int) or not str(value).strip():
+        columns = ", ".join(map(str, record.extra)) or "none"
+        raise ValueError(
+            f"{record.path.name!r} needs {column!r} with a label, got {value!r}; further columns: {columns}"
+        )
+    return str(value).strip()
+
+
+def _order(label: str) -> tuple[bool, int, str]:
+    """Numbers before words, and 2 before 10."""
+    return (False, int(label), label) if label.isdecimal() else (True, 0, label)
+
+
+def _square(image: torch.Tensor, size: int) -> torch.Tensor:
+    resized = F.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)
+    return resized[0].round().clamp(0, 255).to(torch.uint8)

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from mmcourse.datasets import ImageFolder, read_image
+from mmcourse.datasets.folder import labeled_folder
 
 
 def picture(path, color=(200, 30, 10), mode="RGB", size=(12, 8), **options):
@@ -214,3 +215,36 @@ def test_progress_bar_can_be_switched_off(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     ImageFolder(tmp_path)
     assert "Checking pictures" in capsys.readouterr().err
+
+
+def test_labels_come_with_the_pictures(tmp_path):
+    picture(tmp_path / "a.png", (0, 200, 0), size=(40, 20))
+    picture(tmp_path / "b.png", (9, 9, 9), size=(7, 5))
+    jsonl(
+        tmp_path,
+        {"file_name": "a.png", "text": "green", "label": "good"},
+        {"file_name": "b.png", "text": "dark", "label": "bad"},
+        {"file_name": "a.png", "text": "grass", "label": " good "},
+    )
+    data = labeled_folder(tmp_path, size=16, quiet=True)
+    assert data.images.shape == (3, 3, 16, 16)
+    assert data.images.dtype == torch.uint8
+    assert data.images.flatten(2).float().mean(-1).tolist() == [[0, 200, 0], [9, 9, 9], [0, 200, 0]]
+    assert data.texts == ["green", "dark", "grass"]
+    assert data.labels == ("bad", "good")
+    assert data.targets.tolist() == [1, 0, 1]
+    turned = labeled_folder(tmp_path, size=16, labels=["good", "bad", "ugly"], quiet=True)
+    assert turned.targets.tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match=r"'label' of 'b.png' must be one of good, ugly, got 'bad'"):
+        labeled_folder(tmp_path, labels=["good", "ugly"], quiet=True)
+
+
+def test_numbers_as_labels_and_lines_without(tmp_path):
+    picture(tmp_path / "a.png")
+    rows = [{"file_name": "a.png", "text": "red", "stars": stars} for stars in (10, 2, "x")]
+    jsonl(tmp_path, *rows)
+    data = labeled_folder(tmp_path, label="stars", quiet=True)
+    assert data.labels == ("2", "10", "x")
+    assert data.targets.tolist() == [1, 0, 2]
+    with pytest.raises(ValueError, match=r"'a.png' needs 'label' with a label, got None; further columns: stars"):
+        labeled_folder(tmp_path, quiet=True)
