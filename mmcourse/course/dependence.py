@@ -55,7 +55,7 @@ class _Statement:
             self.read |= {word for text in texts for word in re.findall(r"[^\W\d]\w*", str(text))}
         plain = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
         self.bound = self.assigned | self.imported if isinstance(node, plain) else set()
-        self.changed = {name for part in ast.walk(node) for name in _changed(part)}
+        self.changed = names.changed
 
 
 class _Names(ast.NodeVisitor):
@@ -69,9 +69,14 @@ class _Names(ast.NodeVisitor):
         self.read_inside: set[str] = set()
         self.assigned: set[str] = set()
         self.imported: set[str] = set()
+        self.changed: set[str] = set()
         for node in nodes:
             if node is not None:
                 self.visit(node)
+
+    def visit(self, node: ast.AST) -> None:
+        self.changed |= _changed(node)
+        super().visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         (self.read if isinstance(node.ctx, ast.Load) else self.assigned).add(node.id)
@@ -94,6 +99,7 @@ class _Names(ast.NodeVisitor):
         inner = _Names(node.body if isinstance(node.body, list) else [node.body])
         own = inner.assigned | inner.imported | {argument.arg for argument in arguments if argument}
         self.read_inside |= (inner.read | inner.read_inside) - own
+        self.changed |= inner.changed - own  # what a function makes for itself is nobody else's
         notes = [argument.annotation for argument in arguments if argument]
         now = _Names([*takes.defaults, *takes.kw_defaults, *notes, *getattr(node, "decorator_list", ())])
         self._join(now, set())
@@ -106,6 +112,7 @@ class _Names(ast.NodeVisitor):
         inner = _Names(node.body)
         self.read |= inner.read - inner.assigned
         self.read_inside |= inner.read_inside
+        self.changed |= inner.changed - inner.assigned
         self.assigned.add(node.name)
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
@@ -118,6 +125,7 @@ class _Names(ast.NodeVisitor):
         self.read |= inner.read - without
         self.read_inside |= inner.read_inside - without
         self.assigned |= inner.assigned - without
+        self.changed |= inner.changed - without
 
 
 def _statements(cell: Cell) -> list[_Statement]:

@@ -66,6 +66,13 @@ def test_imports_in_an_exercise_cell_are_no_answers():
     assert dependent("math.pi", "answer(1)", answer=f"import math\n\n{ANSWER}") == ["1"]
 
 
+def test_what_an_answer_changes_inside_itself_is_nobody_elses():
+    local = "def answer(x):\n    values = {}\n    values[x] = 1\n    values.update({})\n    return values"
+    assert dependent("before:values = {}", "print(values)", answer=local) == []
+    outer = "def answer(x):\n    values[x] = 1"
+    assert dependent("before:values = {}", "print(values)", answer=outer) == ["0"]
+
+
 def test_check_cells_always_depend():
     cells = [Cell(kind="code", source='check("a", 1)', id="a-check", role="check", exercise="a")]
     assert dependent_cells(cells) == {"a-check"}
