@@ -972,8 +972,8 @@ print("This chapter was run with a budget of", minutes)
 # | 01 | [Attention](01_attention.ipynb) | scaled dot product, masks, heads, positions, the transformer block | recall and reversal, which averaging cannot do | here |
 # | 02 | [Cross-entropy](02_cross_entropy.ipynb) | softmax, log-sum-exp, the loss and its gradient | training by the gradient that you derived yourself | here |
 # | 03 | [A tiny language model](03_tiny_language_model.ipynb) | byte-pair encoding, bigram, GPT, sampling | its loss approaches the exact entropy of the grammar | here |
-# | 04 | Pictures to features | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce | planned |
-# | 05 | Words to features | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights | planned |
+# | 04 | [Pictures to features](04_pictures_to_features.ipynb) | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce | here |
+# | 05 | [Words to features](05_words_to_features.ipynb) | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights | here |
 # | 06 | Fusion by MLP | early, late, gated and bilinear fusion | tasks that no single modality can solve | planned |
 # | 07 | Fusion by attention | cross-attention, co-attention | relations, where concatenation fails | planned |
 # | 08 | Contrastive pretraining | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen | planned |

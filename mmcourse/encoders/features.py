@@ -28,7 +28,7 @@ def extract_features(
     *,
     name: str,
     batch_size: int = 16,
-    description: str | None = None,
+    description: str | None = "Features",
     **options: Any,
 ) -> Tensor:
     """The features of every picture or text, (N, width), float32 on the CPU; from the cache where they are known.
@@ -40,7 +40,7 @@ def extract_features(
         data: pictures uint8 (N, 3, H, W); a list of them, each (3, H, W) of its own size; an `ImageFolder`; or texts.
         name: what the cache calls the file; two tables in turn under one name push each other out.
         batch_size: how many at a time; more is slower on a CPU, and changes the features by no more than rounding.
-        description: beside the progress bar, which shows only while something is computed.
+        description: of the progress bar, which shows only where something is computed; None shows none.
         **options: handed on to `encoder.encode`, such as `pooling="cls"` for text.
     Raises:
         TypeError: an image encoder is given texts, or a text encoder pictures.
@@ -59,7 +59,7 @@ def extract_features(
     def build() -> dict[str, Tensor]:
         first = {mark: i for i, mark in reversed(list(enumerate(marks)))}  # where each datum occurs for the first time
         rows = sorted(first.values(), key=lambda i: len(data[i])) if texts else sorted(first.values())
-        table = _encode(encoder, data, rows, batch_size, description or f"Features by {encoder.name}", options)
+        table = _encode(encoder, data, rows, batch_size, description, options)
         place = {marks[row]: i for i, row in enumerate(rows)}
         return {"features": table[[place[mark] for mark in marks]]}
 
@@ -67,15 +67,19 @@ def extract_features(
 
 
 def _encode(
-    encoder: ImageEncoder | TextEncoder, data: Data, rows: list[int], batch_size: int, description: str, options: Any
+    encoder: ImageEncoder | TextEncoder,
+    data: Data,
+    rows: list[int],
+    batch_size: int,
+    description: str | None,
+    options: dict[str, Any],
 ) -> Tensor:
     """The features of these rows, (len(rows), width)."""
     if not rows:
         return encoder.encode([], **options).float().cpu()
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return torch.cat(
-        [encoder.encode(_take(data, part), **options).float().cpu() for part in progress(batches, description)]
-    )
+    bar = batches if description is None else progress(batches, description)
+    return torch.cat([encoder.encode(_take(data, part), **options).float().cpu() for part in bar])
 
 
 def _take(data: Data, rows: list[int]) -> Tensor | list[Any]:
