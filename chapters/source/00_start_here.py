@@ -974,8 +974,8 @@ print("This chapter was run with a budget of", minutes)
 # | 03 | [A tiny language model](03_tiny_language_model.ipynb) | byte-pair encoding, bigram, GPT, sampling | its loss approaches the exact entropy of the grammar | here |
 # | 04 | [Pictures to features](04_pictures_to_features.ipynb) | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce | here |
 # | 05 | [Words to features](05_words_to_features.ipynb) | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights | here |
-# | 06 | Fusion by MLP | early, late, gated and bilinear fusion | tasks that no single modality can solve | planned |
-# | 07 | Fusion by attention | cross-attention, co-attention | relations, where concatenation fails | planned |
+# | 06 | [Fusion by MLP](06_fusion_by_mlp.ipynb) | early, late, gated and bilinear fusion | tasks that no single modality can solve | here |
+# | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where concatenation fails | here |
 # | 08 | Contrastive pretraining | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen | planned |
 # | 09 | Captioning | encoder and decoder, greedy and beam search | captions scored by exact truth | planned |
 # | 10 | Visual question answering | classifying and generating answers | how far the question alone gets | planned |

@@ -12,7 +12,7 @@ import torch
 
 import mmcourse
 from mmcourse.content import content_dir
-from mmcourse.recipes import tiny_lm
+from mmcourse.recipes import patches, tiny_lm
 from mmcourse.recipes.base import (
     Facts,
     Quality,
@@ -28,7 +28,7 @@ from mmcourse.recipes.base import (
 from mmcourse.runtime import device
 from mmcourse.train.checkpoint import load_checkpoint
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (tiny_lm.RECIPE,)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (tiny_lm.RECIPE, patches.RECIPE)}
 
 
 def find(name: str) -> Recipe:

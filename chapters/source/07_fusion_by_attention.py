@@ -1,0 +1,1388 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 07 · Fusion by attention
+#
+# Chapter 06 squeezed a picture into one vector and a sentence into another. That works until somebody asks *where*. In
+# this chapter every word looks into the picture by itself.
+#
+# **After this chapter you can**
+#
+# - write cross-attention between words and patches, in both directions and in both at once;
+# - show why pooled features cannot answer a question about a relation, and train a model that can;
+# - name three conditions under which it learns, and take each of them away;
+# - score an attention map against the true object, and say what such a map does not prove.
+#
+# **You need** chapters 01 (attention) and 06 (fusion by MLP).
+#
+# **Time**: about 75 minutes to read, 2 minutes to run, 70 minutes for the exercises.
+#
+# Where you are on the map:
+#
+# ```text
+#   text  ──►  language model ── words ───┐
+#                                         ├──►  fusion by attention  ──►  captions, answers, search, pictures
+#   image ──►  vision model  ── patches ──┘         ▲
+#                                                   └── you are here
+# ```
+
+# %%
+import math
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmcourse import viz
+from mmcourse.course import Question, check, claim, quiz
+from mmcourse.datasets import POSITIONS, lexicon, make_scenes, questions
+from mmcourse.recipes import load_trained
+from mmcourse.runtime import by_budget, seed_everything, set_threads
+
+viz.use_style()
+set_threads(1)  # the models here are so small that several threads mostly wait for each other
+generator = seed_everything(7)
+
+# %% [markdown]
+# ## 1 · A question with a picture
+#
+# *Is the hammer left of the pencil?* Look at the scene and at its mirror image: one answer is yes, the other no.
+#
+# To see as chapter 06 did, take a network that describes each of 8 × 8 patches by 64 numbers, and average over the
+# patches. It comes with the course as a small checkpoint: `mmcourse train patches` makes it again. It was trained to
+# say which object lies in each patch, so its numbers tell *what* is there.
+
+# %%
+encoder = load_trained("patches").model
+few = make_scenes(by_budget(smoke=40, standard=400), split="val", masks=True)
+with torch.no_grad():
+    seen, mirrored = encoder.tokens(few.images), encoder.tokens(few.images.flip(-1))  # (N, P, 64)
+titles = ["hammer left of pencil? yes", "in the mirror: no"]
+viz.show(
+    viz.gallery([few.images[2], few.images[2].flip(-1)], titles, columns=2),
+    alt="A scene with a hammer on the left, a pencil on the right and a handbag below, and its mirror image.",
+)
+
+# %%
+pooled, pooled_mirror = seen.mean(dim=1), mirrored.mean(dim=1)  # (N, P, 64) -> (N, 64)
+shared = pooled.mean(dim=0)  # what all scenes have in common, above all the empty patches
+same_scene = F.cosine_similarity(pooled - shared, pooled_mirror - shared).mean()
+other_scene = F.cosine_similarity(pooled - shared, pooled.roll(1, dims=0) - shared).mean()
+claim("likeness of a scene and its mirror, pooled", same_scene, at_least=0.9)
+claim("likeness of a scene and another, pooled", other_scene, at_most=0.2)
+
+# %% [markdown]
+# Pooled, a scene and its mirror are nearly the same vector, while two different scenes have little in common. Whatever
+# MLP comes after, it gives nearly the same answer to both, and one of the two is wrong. Averaging has kept *what* and
+# thrown away *where*.
+#
+# The cure is to pool later. Let the word "hammer" look for its patch first, bring back what it finds there, and let
+# "pencil" do the same. Then compare.
+#
+# ## 2 · The ladder: two words, four patches
+#
+# Make it small enough to see. A picture of 2 × 2 patches: a cat at the top left, a dog at the bottom right. Each patch
+# is four numbers: how much cat, how much dog, its row, its column.
+
+# %%
+patches = torch.tensor(
+    [
+        [2.0, 0.0, 0.0, 0.0],  # top left: the cat
+        [0.0, 0.0, 0.0, 1.0],  # top right: nothing
+        [0.0, 0.0, 1.0, 0.0],  # bottom left: nothing
+        [0.0, 2.0, 1.0, 1.0],  # bottom right: the dog
+    ]
+)
+words = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])  # "cat" and "dog", in the same language
+
+# %% [markdown]
+# **Step 1, one word, with a loop.** The word asks: its query is compared with the key of each patch. The patch answers
+# with its value; here the value is its place, row and column.
+
+# %%
+exponentials = []
+for patch in patches:
+    score = sum(a * b for a, b in zip(words[0].tolist(), patch.tolist(), strict=True)) / math.sqrt(4)
+    exponentials.append(math.exp(score))
+weights = [value / sum(exponentials) for value in exponentials]
+place = [sum(w * patch[axis].item() for w, patch in zip(weights, patches, strict=True)) for axis in (2, 3)]
+print("weights", [round(w, 2) for w in weights], "row and column", [round(p, 2) for p in place])
+assert [round(w, 2) for w in weights] == [0.71, 0.1, 0.1, 0.1]
+assert [round(p, 2) for p in place] == [0.19, 0.19]
+
+# %% [markdown]
+# The cat's patch gets 0.71 of the attention, and the word comes back with the place (0.19, 0.19): near the top left
+# corner, which is (0, 0).
+#
+# **Step 2, all words, as matrices.** Two products replace the loops, as in chapter 01. The only news: queries come from
+# one modality, keys and values from the other.
+
+
+# %%
+def ask(words, patches, values):
+    weights = (words @ patches.mT / patches.shape[-1] ** 0.5).softmax(dim=-1)  # (T, P): each word shares out 1
+    return weights @ values, weights  # (T, P) @ (P, E) -> (T, E)
+
+
+places, weights = ask(words, patches, patches[:, 2:])
+print(places.numpy().round(2))
+torch.testing.assert_close(places, torch.tensor([[0.19, 0.19], [0.81, 0.81]]), atol=0.005, rtol=0)
+
+# %% [markdown]
+# The dog is at (0.81, 0.81). Now *"is the cat left of the dog?"* is a comparison of two numbers, $0.19 < 0.81$: yes. A
+# small MLP can do that. In general form:
+#
+# $$Q=T\,W_Q,\quad K=I\,W_K,\quad V=I\,W_V,\qquad O=\mathrm{MLP}\Big(\operatorname{softmax}\!\big(QK^\top/\sqrt d\big)\,V\Big)$$
+#
+# with words $T\in\mathbb R^{T\times C}$ and patches $I\in\mathbb R^{P\times C}$. **Where the usual account is loose:**
+# you often read $O=\mathrm{MLP}(\mathrm{Attention}(I,T))$. That leaves open who asks, although the two readings have
+# outputs of different shape, $T$ rows or $P$ rows. And it hides that what comes back is a mixture of *patches*: the
+# word itself is lost, unless a residual path adds it again.
+#
+# ### ✏️ Exercise 1 · Words ask patches ★
+#
+# *Goal: give queries, keys and values to the right modality. About 8 minutes.*
+#
+# Words (B, T, C) ask patches (B, P, C). The three maps have shape (C, D). Return the output (B, T, D) and the weights
+# (B, T, P).
+
+
+# %% tags=["exercise"] id="07-words-ask-patches"
+def words_ask_patches(words, patches, w_query, w_key, w_value):
+    """Cross-attention of words over patches: the output (B, T, D) and the weights (B, T, P)."""
+    ### BEGIN SOLUTION
+    q, k, v = words @ w_query, patches @ w_key, patches @ w_value
+    weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)  # (B, T, P)
+    return weights @ v, weights
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-words-ask-patches", words_ask_patches)
+
+# %% [markdown]
+# ## 3 · The other way round, and both at once
+#
+# Patches can ask words, too: *which of these words is about me?* Queries from patches, keys and values from words; the
+# output has one row for each patch. A patch of the cat would take up "cat", and with it whatever the sentence says
+# about the cat.
+#
+# One thing changes. Sentences of a batch have different lengths and are filled up with padding. When words ask, padding
+# asks nonsense and nobody reads its answer. When words *are asked*, padding would be read by every patch. It needs a
+# mask.
+#
+# ### ✏️ Exercise 2 · Nobody asks the padding ★★
+#
+# *Goal: give padded words exactly no influence. About 10 minutes.*
+#
+# `q` (B, P, D) comes from patches, `k` (B, T, D) and `v` (B, T, E) from words. Sentence b has `lengths[b]` words, the
+# rest is padding. A sentence without any word gives zeros.
+
+
+# %% tags=["exercise"] id="07-padded-words"
+def patches_ask_words(q, k, v, lengths):
+    """Cross-attention over real words alone: (B, P, D), (B, T, D), (B, T, E), (B,) -> (B, P, E)."""
+    ### BEGIN SOLUTION
+    real = (torch.arange(k.shape[1]) < lengths[:, None])[:, None]  # (B, 1, T)
+    scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~real, -1e9)
+    return scores.softmax(dim=-1).masked_fill(~real, 0.0) @ v
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-padded-words", patches_ask_words)
+
+# %% [markdown]
+# And why choose? Let both sides ask in the same layer:
+#
+# - **co-attention**（协同注意力）: cross-attention in both directions at once, words asking patches while patches ask words.
+#
+# "At once" is meant literally: both ask what the other side was *before* the layer. If the words went first, the
+# patches would ask words that already contain patches, and the result would depend on the order.
+#
+# ### ✏️ Exercise 3 · Both ask at once ★★
+#
+# *Goal: update words and patches from what both were before. About 8 minutes.*
+#
+# `words_ask` and `patches_ask` are attentions: functions of (who asks, who is asked). Each side keeps what it was and
+# adds what it found. Return the new words and the new patches.
+
+
+# %% tags=["exercise"] id="07-co-attention"
+def co_attend(words, patches, words_ask, patches_ask):
+    """One co-attention step with residual paths: (B, T, C), (B, P, C) -> the same shapes."""
+    ### BEGIN SOLUTION
+    found_by_words, found_by_patches = words_ask(words, patches), patches_ask(patches, words)
+    return words + found_by_words, patches + found_by_patches
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-co-attention", co_attend)
+
+# %% [markdown]
+# ## 4 · Parity: the same numbers three times
+#
+# Cross-attention by hand, in the course's `MultiHeadAttention`, and in PyTorch's `nn.MultiheadAttention`, with the same
+# weights, four heads and padded words: outputs and gradients must agree. Here the patches ask, so that the mask
+# matters.
+
+# %%
+from mmcourse.attention import MultiHeadAttention, padding_mask, sinusoidal_positions, sinusoidal_positions_2d
+
+theirs = nn.MultiheadAttention(16, 4, batch_first=True, dtype=torch.float64)
+ours = MultiHeadAttention.from_torch(theirs)
+asking = torch.randn(2, 9, 16, generator=generator, dtype=torch.float64)  # patches
+asked = torch.randn(2, 5, 16, generator=generator, dtype=torch.float64)  # words
+real = padding_mask([3, 5])  # (B, T), True where there is a word
+
+
+def by_hand(x, context):
+    heads = []
+    for part in range(4):
+        rows = slice(4 * part, 4 * part + 4)
+        q = F.linear(x, ours.query.weight[rows], ours.query.bias[rows])
+        k = F.linear(context, ours.key.weight[rows], ours.key.bias[rows])
+        v = F.linear(context, ours.value.weight[rows], ours.value.bias[rows])
+        scores = (q @ k.mT / 4**0.5).masked_fill(~real[:, None], -1e9)
+        heads.append(scores.softmax(dim=-1) @ v)
+    return ours.out(torch.cat(heads, dim=-1))
+
+
+# %%
+def output_and_gradients(function):
+    """What a function of (asking, asked) gives, and the gradients of its squared output for both."""
+    tensors = [asking.clone().requires_grad_(), asked.clone().requires_grad_()]
+    output = function(*tensors)
+    return [output.detach(), *torch.autograd.grad(output.square().sum(), tensors)]
+
+
+reference = output_and_gradients(lambda x, c: theirs(x, c, c, key_padding_mask=~real, need_weights=False)[0])
+for name, function in {
+    "by hand": by_hand,
+    "mmcourse": lambda x, context: ours(x, context, mask=real[:, None, None]),
+}.items():
+    differences = zip(output_and_gradients(function), reference, strict=True)
+    claim(f"difference to PyTorch, {name}", max((a - b).abs().max() for a, b in differences), at_most=1e-12)
+
+# %% [markdown]
+# Note the tilde: PyTorch's `key_padding_mask` is True where a word is *not* to be read, as chapter 01 warned.
+#
+# **The whole fusion.** `mmcourse.fusion` wraps this into $O=\mathrm{MLP}(\mathrm{Attention})$: normalize both sides,
+# let the words ask, let each word think (a feed-forward network), keep in each channel the largest value that a word
+# has found, and apply an MLP. Take it apart and put it together again by hand.
+
+# %%
+from mmcourse.fusion import CrossAttentionFusion, Views
+
+fusion = CrossAttentionFusion(16, 16, 16, heads=4).double().eval()
+views = Views(image_tokens=asking, text_tokens=asked, text_mask=real)
+layer = fusion.layers[0]["text"]
+x, context = fusion.norms["text"](asked), fusion.norms["image"](asking)
+x = x + layer.attention(layer.norm(x), layer.context_norm(context))  # words ask patches
+x = x + layer.feed_forward(layer.feed_forward_norm(x))  # each word thinks
+strongest = x.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)  # (B, T, C) -> (B, C), real words alone
+by_parts = fusion.mlp(strongest)
+claim("difference to mmcourse.fusion", (by_parts - fusion(views)).detach().abs().max(), at_most=1e-12)
+
+# %% [markdown]
+# From here on you use the library. `CoAttentionFusion` has the same parts twice, one set for each direction.
+#
+# ## 5 · A derivation: attention does not know left from right
+#
+# Move the patches around with any permutation matrix $\Pi$: $I' = \Pi I$. Then $K'=\Pi K$ and $V'=\Pi V$, and line by
+# line
+#
+# $$\begin{aligned}
+# QK'^\top &= QK^\top\Pi^\top && \text{the columns of the scores move along}\\
+# \operatorname{softmax}(QK^\top\Pi^\top) &= \operatorname{softmax}(QK^\top)\,\Pi^\top && \text{softmax of a row ignores the order in it}\\
+# \operatorname{softmax}(QK^\top)\,\Pi^\top\,\Pi V &= \operatorname{softmax}(QK^\top)\,V && \Pi^\top\Pi = 1
+# \end{aligned}$$
+#
+# The weights move with the patches; the output does not move at all. Words that ask are *blind* to where a patch is:
+# the scene and its mirror are the same to them. Attention alone is no better than the mean in section 1.
+
+# %%
+order = torch.randperm(9, generator=generator)
+moved = views._replace(image_tokens=asking[:, order])
+before, after = fusion.trace(views), fusion.trace(moved)
+claim("change of the output", (before.output - after.output).abs().max(), at_most=1e-12)
+weights, moved_weights = before.maps["text_to_image"][0], after.maps["text_to_image"][0]  # (B, H, T, P)
+claim("weights against moved weights", (weights[..., order] - moved_weights).abs().max(), at_most=1e-12)
+
+# %% [markdown]
+# So the place must be written into the patches, in the by-hand example as two extra numbers. In general one adds a
+# signal, as in chapter 01, but in two dimensions: half of the channels wave along the rows, half along the columns.
+#
+# ### ✏️ Exercise 4 · Where a patch is ★★
+#
+# *Goal: tell every patch its row and its column. About 10 minutes.*
+#
+# `sinusoidal_positions(length, width)` from chapter 01 is imported above. Build (rows · columns, width), in reading
+# order: the first half of the channels tells the row, the second half the column.
+
+
+# %% tags=["exercise"] id="07-positions-2d"
+def positions_2d(rows, columns, width):
+    """A position signal for patches in reading order: (rows · columns, width)."""
+    ### BEGIN SOLUTION
+    down = sinusoidal_positions(rows, width // 2).repeat_interleave(columns, dim=0)  # 0 0 0 1 1 1
+    across = sinusoidal_positions(columns, width // 2).repeat(rows, 1)  # 0 1 2 0 1 2
+    return torch.cat((down, across), dim=-1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-positions-2d", positions_2d)
+
+# %% [markdown]
+# **How large must the signal be?** A patch token here has variance 1 in each channel. A learned table usually starts at
+# 0.02: two neighbors then differ by next to nothing beside their contents. The sine signal is of real size from the
+# first step. Compare the two: how far is a patch from its right neighbor because of its place, measured against the
+# length of the token?
+
+# %%
+signal = sinusoidal_positions_2d(8, 8, 64)
+table = 0.02 * torch.randn(64, 64, generator=generator)
+steps_apart = {
+    name: ((positions[1] - positions[0]).norm() / 64**0.5).item()
+    for name, positions in {"learned, 0.02": table, "sine, size 1": signal, "sine, size 2": 2 * signal}.items()
+}
+viz.show(
+    viz.bars(steps_apart, ylabel="distance / token length", digits=3),
+    alt="Three bars, how far neighbors lie apart: 0.03 for a learned table, 0.15 and 0.29 for sines of size 1 and 2.",
+)
+claim("learned table, distance of neighbors", steps_apart["learned, 0.02"], at_most=0.04)
+claim("sine of size 2, distance of neighbors", steps_apart["sine, size 2"], at_least=0.25)
+
+# %% [markdown]
+# **What to see:** the small table moves a patch by three hundredths of its length, the sine of size 2 by nearly a
+# third: a whisper against a voice. Training can raise the whisper, but only slowly. Keep it in mind for section 9.
+
+# %% [markdown]
+# ## 6 · The world and its questions
+#
+# Scenes hold one to three objects, and each scene comes with questions that it answers for certain. This chapter uses
+# three kinds of the course's questions and adds one of its own, *side*, which compares one object with the center:
+#
+# | kind | question | answers | needs |
+# |---|---|---|---|
+# | exists | is there a cat? | yes, no | what |
+# | where | where is the cat? | nine places | what and where |
+# | side | is the cat left of the center? | yes, no | what, where, which side is asked |
+# | relation | is the cat left of the dog? | yes, no | two of each, and who was named first |
+#
+# Yes and no come in pairs, so whoever reads only the words is right half of the time.
+
+
+# %%
+class Asked(NamedTuple):
+    """Questions of one kind: which scene each is about, its text and its answer."""
+
+    scene: list[int]
+    text: list[str]
+    answer: list[str]
+
+
+def side_questions(scene):
+    """Text and answer for every lone object beside the middle: yes and no in equal number."""
+    for thing in scene.objects:
+        for offset, sides in ((thing.column - 1, ("left of", "right of")), (thing.row - 1, ("above", "below"))):
+            if offset != 0 and scene.count(thing.noun) == 1:
+                for side in sides:
+                    yield f"is the {thing.noun} {side} the center?", "yes" if side == sides[offset > 0] else "no"
+
+
+KINDS = ("exists", "where", "side", "relation")
+
+
+def collect(scenes):
+    found = {kind: Asked([], [], []) for kind in KINDS}
+    for index, scene in enumerate(scenes):
+        known = [(q.kind, q.text, q.answer) for q in questions(scene) if q.kind in KINDS]
+        for kind, text, answer in known + [("side", *pair) for pair in side_questions(scene)]:
+            for column, value in zip(found[kind], (index, text, answer), strict=True):
+                column.append(value)
+    return found
+
+
+# %% [markdown]
+# Four splits of scenes. *val* draws the curves, *test* gives the figures. The last one is special:
+#
+# **compositional split**（组合划分）: test data made of known parts in combinations that never occur in training.
+#
+# Here, some pairs of nouns never share a training picture, and some nouns never stand on some backgrounds; every scene
+# of this split breaks that rule. The encoder is frozen, so each picture is turned into its 64 patch tokens once.
+
+# %%
+sizes = {"train": by_budget(smoke=300, standard=5000), "val": by_budget(smoke=60, standard=300)}
+sizes |= {"test": by_budget(smoke=60, standard=1000), "compositional": by_budget(smoke=60, standard=1000)}
+batches = {split: make_scenes(size, split=split, masks=split == "test") for split, size in sizes.items()}
+with torch.no_grad():
+    tokens = {name: torch.cat([encoder.tokens(x) for x in batch.images.split(250)]) for name, batch in batches.items()}
+asked = {split: collect(batch.scenes) for split, batch in batches.items()}
+test = batches["test"]
+for text in (asked[split]["relation"].text[0] for split in ("train", "test")):
+    print(text)
+
+# %% [markdown]
+# **The reader.** A `MultiModalModel` from chapter 06, with other parts: the image encoder takes the tokens as they are
+# (`"features"`), the text encoder is an embedding plus word positions and nothing else (a transformer of depth 0), and
+# the fusion is cross-attention, twice: words ask each other, ask the patches, think; then again.
+#
+# Words that every question has, such as *is* and *the*, are left out: a short question makes a short training. The
+# function has a switch for the conditions that this chapter is about.
+
+# %%
+from mmcourse.models import MultiModalConfig, MultiModalModel
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import fit
+
+
+def keywords(text):
+    """A question without the words that all questions share: "cat left dog", "where cat"."""
+    return " ".join(word for word in text.strip("?").split() if word not in ("is", "the", "a", "of"))
+
+
+texts = [keywords(text) for kind in asked["train"].values() for text in kind.text]
+tokenizer = WordTokenizer.train([*texts, *(noun.name for noun in lexicon())])
+labels = ["no", "yes", *POSITIONS]
+ATTENTION = {"heads": 1, "depth": 2, "self_attention": True, "grid": (8, 8)}
+
+
+def make_reader(fusion="cross_attention", *, aligned=True, positions="sine", position_size=2.0):
+    seed_everything(0)
+    attends = fusion != "concat"
+    options = {**ATTENTION, "identity_start": aligned, "positions": positions, "position_size": position_size}
+    config = MultiModalConfig(
+        labels=labels, image="features", image_options={"width": 64}, text="transformer",
+        text_options={"width": 64, "depth": 0}, fusion=fusion, width=64 if attends else 256,
+        fusion_options=options if attends else {},
+    )  # fmt: skip
+    reader = MultiModalModel(config, tokenizer)
+    if aligned:
+        align(reader)
+    return reader
+
+
+# %% [markdown]
+# ## 7 · First condition: align before you fuse
+#
+# - **alignment**（对齐）: bringing words and pictures into one space, where a word lies near what it names.
+#
+# The patch encoder ends in a linear layer with one vector for each noun: the logit of "cat" is the dot product of a
+# patch with the cat vector. That vector is the picture side's own word for a cat. So let the text side begin with it:
+# the embedding of each noun *is* its class vector. And let the projections of queries and keys begin as the identity,
+# so that the first scores are plain dot products between words and patches.
+
+# %% [markdown]
+# ### ✏️ Exercise 5 · Like attends to like ★
+#
+# *Goal: start queries and keys so that their scores are plain dot products of the tokens. About 5 minutes.*
+#
+# Return two `nn.Linear(width, width)` layers, one for queries and one for keys, that hand on what they get. Both must
+# be able to learn from there.
+
+
+# %% tags=["exercise"] id="07-identity-start"
+def identity_start(width):
+    """A query and a key projection that begin as the identity."""
+    ### BEGIN SOLUTION
+    query, key = nn.Linear(width, width), nn.Linear(width, width)
+    for linear in (query, key):
+        nn.init.eye_(linear.weight)
+        nn.init.zeros_(linear.bias)
+    return query, key
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-identity-start", identity_start)
+
+# %% [markdown]
+# The library's option `identity_start` does this. `align` copies the noun vectors, and lets what is found pass
+# unchanged, too: values and outputs also begin as the identity, so that the place which a word looks up arrives in full
+# size.
+
+
+# %%
+@torch.no_grad()
+def align(reader):
+    """Nouns begin as the vectors of their classes; what attention finds is handed on unchanged."""
+    table = reader.text_encoder.embedding.weight
+    for noun, vector in zip(lexicon(), encoder.noun_vectors(), strict=True):
+        if noun.name in tokenizer.ids:
+            table[tokenizer.ids[noun.name]] = vector
+    for layer in getattr(reader.fusion, "layers", ()):
+        for attention in (layer["text"].attention, layer["text"].own_attention):
+            for linear in (attention.value, attention.out):
+                nn.init.eye_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+
+# %% [markdown]
+# **Why it matters, in one line.** Tokens have 64 channels of variance 1, so their length is $\sqrt{64}=8$. A word and a
+# patch at an angle with cosine $c$ have the score $64c/\sqrt{64}=8c$. Random directions in 64 dimensions have
+# $c\approx\pm\frac18$: scores around ±1, weights that differ by a few times, and attention spread over all 64 patches.
+# A matching pair may reach $c=0.7$: a score of 5.6, and $e^{5.6}\approx 270$.
+#
+# Before a single step of training, ask both readers where the noun is. Lit is where the word looks.
+
+
+# %%
+@torch.no_grad()
+def look(reader, features, texts, layer=0):
+    """Attention of every word of every text in one layer: (N, words, 8, 8)."""
+    ids, mask = reader.tokenize([keywords(text) for text in texts])
+    maps = reader.eval().trace(features, ids, mask).maps["text_to_image"][layer]  # (N, H, T, P)
+    return maps.mean(dim=1).unflatten(-1, (8, 8))
+
+
+def place_of(noun, text):
+    """Which token of the text is the noun."""
+    return tokenizer.tokens(keywords(text)).index(noun)
+
+
+assert math.exp(8 * 0.7) > 265
+texts = [f"where is the {thing.noun}?" for thing in few.scenes[2].objects]
+three = seen[2:3].expand(3, -1, -1)
+panels = {}
+for name, reader in {"aligned": make_reader(), "not aligned": make_reader(aligned=False)}.items():
+    maps = look(reader, three, texts)
+    for row, (thing, text) in enumerate(zip(few.scenes[2].objects, texts, strict=True)):
+        panels[f"{thing.noun}, {name}"] = maps[row, place_of(thing.noun, text)]
+viz.show(
+    viz.overlay(few.images[2], torch.stack(list(panels.values())), titles=list(panels), columns=4),
+    alt="Six attention maps before training: aligned words light up their objects, the others light up everything.",
+)
+
+# %% [markdown]
+# **What to see:** the aligned words find their objects *before training*. The others look everywhere at once, and what
+# they bring back is close to the average of the whole picture, for every word much the same. That is why learning waits
+# without alignment: until a word looks at its object, no answer depends on it, and until answers depend on it, nothing
+# pulls it there.
+#
+# We will measure this properly. To point at the right thing has a name:
+#
+# - **grounding**（视觉定位）: tying a word to the part of the picture that it speaks of.
+# - **pointing game**（指点游戏）: a test of grounding that asks whether the peak of an attention map lies on the true object.
+#
+# ### ✏️ Exercise 6 · The pointing game ★★
+#
+# *Goal: score an attention map by whether its peak lies on the object. About 10 minutes.*
+#
+# Maps are (N, rows, columns), masks bool (N, H, W). A map hits if its largest weight lies in a cell of which the object
+# covers at least a quarter. Return the share of hits. `F.adaptive_avg_pool2d` tells how much of each cell is covered.
+
+
+# %% tags=["exercise"] id="07-pointing-game"
+def point(maps, masks):
+    """The share of maps whose peak lies on the object: (N, h, w), bool (N, H, W) -> one number."""
+    ### BEGIN SOLUTION
+    covered = F.adaptive_avg_pool2d(masks.float(), maps.shape[1:]).flatten(1)  # (N, P)
+    peak = maps.flatten(1).argmax(dim=1)
+    return (covered.gather(1, peak[:, None]) >= 0.25).float().mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-pointing-game", point)
+
+# %% [markdown]
+# The peak is one cell. A softer measure asks how much of the whole attention falls on the object's pixels.
+#
+# ### ✏️ Exercise 7 · Attention mass on the object ★★
+#
+# *Goal: measure how much of the attention falls on the object's own pixels. About 8 minutes.*
+#
+# Maps sum to 1. A cell of which the object covers a third contributes a third of its weight. Add up over the cells and
+# take the mean over the pictures.
+
+
+# %% tags=["exercise"] id="07-attention-mass"
+def mass(maps, masks):
+    """The mean attention on the object's pixels: (N, h, w), bool (N, H, W) -> one number."""
+    ### BEGIN SOLUTION
+    covered = F.adaptive_avg_pool2d(masks.float(), maps.shape[1:])
+    return (maps * covered).sum(dim=(1, 2)).mean()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("07-attention-mass", mass)
+
+# %% [markdown]
+# ## 8 · The experiment: relations
+#
+# **The third condition, a mixture.** Relation questions alone give no foothold: an answer is right only if both nouns
+# *and* the direction are understood, and half understood is as bad as not at all. So training starts with what can be
+# had alone: *exists*, *where*, *side*. From step 250 on, six questions of ten are relations.
+#
+# `Mixture` draws such batches as a function of the step; with `only` it draws one kind from the start.
+
+
+# %%
+EASY = by_budget(smoke=10, standard=250)  # steps without relations
+
+
+class Mixture:
+    """`batches(step)`: tokens, word ids, mask and answers of 64 questions; every kind is encoded once."""
+
+    def __init__(self, split, *, only=None, size=64):
+        self.features, self.only, self.size = tokens[split], only, size
+        self.kinds, longest = {}, 3  # "cat left dog"
+        for kind, found in asked[split].items():
+            ids, mask = tokenizer.encode_batch([keywords(text) for text in found.text])
+            room = (0, longest - ids.shape[1])
+            answers = torch.tensor([labels.index(answer) for answer in found.answer])
+            self.kinds[kind] = (torch.tensor(found.scene), F.pad(ids, room), F.pad(mask, room), answers)
+
+    def rows(self, kind, which):
+        scene, ids, mask, answers = (column[which] for column in self.kinds[kind])
+        return self.features[scene], ids, mask, answers
+
+    def counts(self, step):
+        if self.only is not None:
+            return {self.only: self.size}
+        if step < EASY:
+            return dict.fromkeys(KINDS[:3], self.size // 3)
+        return {**dict.fromkeys(KINDS[:3], self.size // 8), "relation": self.size * 5 // 8}
+
+    def __call__(self, step):
+        chance = torch.Generator().manual_seed(step)
+        parts = []
+        for kind, count in self.counts(step).items():
+            which = torch.randint(len(self.kinds[kind][0]), (count,), generator=chance)
+            parts.append(self.rows(kind, which))
+        return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+
+
+# %% [markdown]
+# Two readers are trained in the same way, on the same questions in the same order: one with cross-attention, one that
+# concatenates the mean patch and the mean word and has an MLP with 512 hidden units. Both begin with aligned nouns.
+
+# %%
+train_mixture, val, tests = Mixture("train"), Mixture("val"), Mixture("test")
+new_pairs = Mixture("compositional")
+STEPS = by_budget(smoke=30, standard=1200, gpu=4000)
+
+
+@torch.no_grad()
+def accuracy(reader, data, kind, most=3000):
+    """The share of questions of a kind that are answered right, on the first `most` of them."""
+    right = []
+    for which in torch.arange(min(most, len(data.kinds[kind][0]))).split(500):
+        features, ids, mask, answers = data.rows(kind, which)
+        right.append(reader.eval()(features, ids, mask).argmax(dim=-1) == answers)
+    return torch.cat(right).float().mean().item()
+
+
+# %%
+def train(reader, mixture, name, steps=STEPS):
+    """Trains a reader and returns the accuracy of every kind of question, measured 16 times on the way."""
+    curve = {kind: [] for kind in KINDS}
+
+    def evaluate(reader):
+        for kind in KINDS:
+            curve[kind].append(accuracy(reader, val, kind, most=300))
+        return curve["relation"][-1]
+
+    def loss(reader, batch):
+        return F.cross_entropy(reader(*batch[:3]), batch[3])
+
+    every = max(steps // 16, 1)
+    fit(
+        reader, loss, mixture, steps=steps, learning_rate=3e-3, evaluate=evaluate, evaluate_every=every,
+        description=name,
+    )  # fmt: skip
+    reader.eval()
+    return curve
+
+
+# %% [markdown]
+# Train both, and draw the accuracy of each kind of question on the way.
+
+# %%
+reader = make_reader()
+curve = train(reader, train_mixture, "cross-attention")
+concatenation = make_reader("concat")
+concat_curve = train(concatenation, train_mixture, "concatenation")
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
+for axes, lines, title in ((left, curve, "cross-attention"), (right, concat_curve, "concatenation")):
+    xs = [STEPS // 16 * (place + 1) for place in range(len(lines["where"]))]
+    shown = {kind: (xs[: len(values)], values) for kind, values in lines.items()}
+    viz.curves(shown, xlabel="step", ylabel="accuracy (val)", title=title, ylim=(0, 1.02), ax=axes)
+viz.show(
+    figure, alt="Accuracy over steps: attention learns all four kinds, relations last; concatenation stays low on most."
+)
+
+# %% [markdown]
+# **What to see:** on the left the kinds fall one after the other: what, then where, then which side; and relations
+# climb as soon as they enter at step 250, because only the comparison is left to learn. On the right relations never
+# leave 0.5. (Before step 250 the relation curve may be below one half: untrained for the kind, the reader may answer
+# with a place.)
+
+# %%
+table = {name: {k: accuracy(model, tests, k) for k in KINDS} for name, model in
+         {"attention": reader, "concatenation": concatenation}.items()}  # fmt: skip
+new_attention, new_concat = (accuracy(model, new_pairs, "relation") for model in (reader, concatenation))
+viz.show(
+    viz.heat(
+        [[row[kind] for kind in KINDS] for row in table.values()],
+        rows=list(table),
+        columns=KINDS,
+        title="accuracy (test)",
+    ),
+    alt="Table of test accuracy: attention is near 1 on all four kinds, concatenation at one half on side and relation.",
+)
+claim("relations, attention, test", table["attention"]["relation"], at_least=0.95)
+claim("relations, attention, compositional split", new_attention, at_least=0.93)
+claim("relations, concatenation, test", table["concatenation"]["relation"], at_most=0.6)
+
+# %% [markdown]
+# The gap is far more than twenty points, and it holds for pairs of nouns that were never seen together: the reader has
+# not memorized pictures, it compares places. Concatenation had everything that attention had, except for the chance to
+# ask before pooling.
+
+# %%
+claim(
+    "lead of attention on relations, test",
+    table["attention"]["relation"] - table["concatenation"]["relation"],
+    at_least=0.2,
+)
+claim("lead on the compositional split", new_attention - new_concat, at_least=0.2)
+claim("places, attention, test", table["attention"]["where"], at_least=0.9)
+
+# %% [markdown]
+# ## 9 · Take one condition away
+#
+# An ablation as in chapter 06: leave one part out and see what breaks. Three more readers, each lacking one condition
+# and trained for the same number of steps:
+#
+# - *not aligned*: random noun vectors, random projections;
+# - *whispered positions*: a learned table that starts at 0.02 instead of a sine signal of size 2;
+# - *relations only*: no easy questions.
+
+# %%
+ablated = {"not aligned": make_reader(aligned=False), "whispered": make_reader(positions="learned", position_size=0.02)}
+curves = {"all three": curve["relation"]}
+for name, model in ablated.items():
+    curves[name] = train(model, train_mixture, name)["relation"]
+ablated["relations only"] = make_reader()
+only_relations = Mixture("train", only="relation")
+curves["relations only"] = train(ablated["relations only"], only_relations, "relations only")["relation"]
+
+# %%
+xs = [STEPS // 16 * (place + 1) for place in range(len(curves["all three"]))]
+viz.show(
+    viz.curves(
+        {name: (xs, values) for name, values in curves.items()},
+        ylabel="relations (val)",
+        baseline={"chance": 0.5},
+        ylim=(0, 1.02),
+    ),
+    alt="Accuracy on relations over steps for four readers: with all three conditions it rises first, relations only never.",
+)
+
+# %% [markdown]
+# The curves show the last kind only. The table shows all four, on the test split.
+
+# %%
+lacking = {name: {kind: accuracy(model, tests, kind) for kind in KINDS} for name, model in ablated.items()}
+rows = {"all three": table["attention"], **lacking}
+viz.show(
+    viz.heat(
+        [[row[kind] for kind in KINDS] for row in rows.values()],
+        rows=list(rows),
+        columns=KINDS,
+        title="accuracy (test)",
+    ),
+    alt="Table of test accuracy for four readers and four kinds of questions; relations only stays at chance, whispered lags.",
+)
+late = {name: sum(values[4:]) / len(values[4:]) for name, values in curves.items()}  # after the easy steps
+for name in lacking:
+    claim(f"lead of all three over “{name}”, mean over the run", late["all three"] - late[name], at_least=0.03)
+claim("relations only, test", lacking["relations only"]["relation"], near=0.5, tolerance=0.05)
+
+# %% [markdown]
+# **What to see:** with all three the reader gets there first. Without alignment it wanders in the dark for longer, with
+# whispered positions it lags as well, and without easy questions it does not move from chance at all. A late one may
+# arrive in the end: a bad start costs time, and where the time ends, it costs the result.
+#
+# A warning about such curves. They have a plateau and a cliff, and *when* a run falls off the cliff depends on chance.
+# Repeat an ablation with several seeds before you believe its order: change the seed in `make_reader` and see.
+
+# %% [markdown]
+# ## 10 · Where do the words look?
+#
+# Now score the maps. For 600 relation questions of the test split, take the first noun of each, its map in both layers,
+# and the true mask of the object it names. Two baselines: a map that points at random, and one that always points at
+# the center of the picture.
+
+
+# %%
+def word_maps(reader, layer, word=0, of=0, most=600):
+    """Maps of a word (0 the first noun, 1 the relation, 2 the second noun) and masks of the first or second object."""
+    found = asked["test"]["relation"]
+    texts, scenes = found.text[:most], found.scene[:most]
+    nouns = [keywords(text).split()[2 * of] for text in texts]
+    maps = look(reader, tokens["test"][scenes], texts, layer)[:, word]
+    which = [
+        [thing.noun for thing in test.scenes[scene].objects].index(noun)
+        for scene, noun in zip(scenes, nouns, strict=True)
+    ]
+    return maps, test.masks[scenes, which]
+
+
+def pointing(maps, masks):
+    covered = F.adaptive_avg_pool2d(masks.float(), maps.shape[1:]).flatten(1)
+    return (covered.gather(1, maps.flatten(1).argmax(dim=1)[:, None])[:, 0] >= 0.25).float()
+
+
+def mass_inside(maps, masks):
+    return (maps * F.adaptive_avg_pool2d(masks.float(), maps.shape[1:])).sum(dim=(1, 2))
+
+
+# %%
+maps, masks = word_maps(reader, 0)
+untrained = word_maps(make_reader(aligned=False), 0)[0]
+down = (torch.arange(8) - 3.4).square()  # the middle lies between four cells; this points at one of them
+center = (-(down[:, None] + down) / 8).flatten().softmax(dim=0).view(1, 8, 8).expand_as(maps)
+candidates = {
+    "random": torch.rand(maps.shape, generator=generator).flatten(1).softmax(dim=1).view_as(maps),
+    "center": center,
+    "not aligned, untrained": untrained,
+    "aligned, untrained": word_maps(make_reader(), 0)[0],
+    "trained, layer 1": maps,
+    "trained, layer 2": word_maps(reader, 1)[0],
+}
+scores = {
+    name: (pointing(m, masks).mean().item(), mass_inside(m, masks).mean().item()) for name, m in candidates.items()
+}
+viz.show(
+    viz.heat(list(scores.values()), rows=list(scores), columns=["pointing", "mass inside"]),
+    alt="Table of pointing game and attention mass for two baselines, untrained readers and both trained layers.",
+)
+trained, middle = scores["trained, layer 1"], scores["center"]
+claim("pointing game, aligned, untrained", scores["aligned, untrained"][0], at_least=0.9)
+claim("pointing game, lead of trained layer 1 over the center", trained[0] - middle[0], at_least=0.25)
+claim("attention mass, lead of trained layer 1 over the center", trained[1] - middle[1], at_least=0.1)
+
+# %% [markdown]
+# **What to see:** the trained first layer points at the named object far more often than both baselines. But the best
+# map is that of the aligned reader *before* training, which cannot answer anything yet. Training asks for right
+# answers, not for tidy maps, and is free to trade one for the other.
+#
+# Look at some questions. Left the scene, then where the first and the second noun look in layer 1.
+
+
+# %%
+def show_question(number, layer=0):
+    """The scene of a relation question, with the maps of its two nouns laid over it."""
+    found = asked["test"]["relation"]
+    scene, text = found.scene[number], found.text[number]
+    nouns = [word for word in tokenizer.tokens(text) if word in {noun.name for noun in lexicon()}]
+    seen = look(reader, tokens["test"][[scene]], [text], layer)[0]
+    return test.images[scene], text, nouns, [seen[place_of(noun, text)] for noun in nouns]
+
+
+numbers = [by_budget(smoke=n % 20, standard=n) for n in (5, 160, 333)]
+panels, captions = [], []
+for number in numbers:
+    image, text, nouns, seen_maps = show_question(number)
+    panels.append(image.float() / 255)
+    captions.append(text)
+    for noun, seen_map in zip(nouns, seen_maps, strict=True):
+        light = F.interpolate((seen_map / seen_map.max())[None, None], size=(64, 64))[0]
+        panels.append(image.float() / 255 * (0.15 + 0.85 * light))
+        captions.append(noun)
+viz.show(
+    viz.gallery(panels, captions, columns=3),
+    alt="Three relation questions with their scenes; beside each, the patches that the first and the second noun look at.",
+)
+
+# %% [markdown]
+# **What to see:** mostly a noun lights its own object, whatever else is there, at times with a blur around it. The
+# words bring back the places, and what comes after compares them. This is why attention can answer and concatenation
+# cannot.
+#
+# ## 11 · Where attention misleads
+#
+# Such maps convince. So look for ways in which they fool you. Three checks.
+#
+# **Check 1: nothing is there.** Ask "is there a …?" for things that are not in the picture. Softmax always hands out
+# all of its weight: the map must point *somewhere*.
+
+# %%
+found = asked["test"]["exists"]
+absent = [row for row, answer in enumerate(found.answer) if answer == "no"][:300]
+present = [row for row, answer in enumerate(found.answer) if answer == "yes"][:300]
+
+
+def peaks(rows):
+    texts = [found.text[row] for row in rows]
+    maps = look(reader, tokens["test"][[found.scene[row] for row in rows]], texts)
+    return torch.stack([maps[i, place_of(text.split()[3].strip("?"), text)] for i, text in enumerate(texts)])
+
+
+absent_maps, present_maps = peaks(absent), peaks(present)
+claim("attention handed out for absent things", absent_maps.sum(dim=(1, 2)).mean(), near=1, tolerance=1e-4)
+claim("largest weight, thing present", present_maps.amax(dim=(1, 2)).mean(), at_least=0.15)
+claim("largest weight, thing absent", absent_maps.amax(dim=(1, 2)).mean(), at_least=0.03)
+
+# %% [markdown]
+# The weights of an absent thing are lower, but they add up to the same 1. Scaled so that the peak is bright, as
+# pictures in papers are, such a map looks like a find. Look at the numbers behind the colors, or at the answer.
+#
+# **Check 2: switch a map off.** If the map of a layer explains the answer, then flattening it must change the answer.
+# Replace, in one layer, every patch by the mean of all patches: whatever the weights are, each word then gets the same
+# average.
+
+
+# %%
+def flattened(reader, layer, kind="relation"):
+    """Accuracy when the words of one layer find the mean of all patches, wherever they look."""
+
+    def blur(module, inputs):
+        x, context = inputs
+        return x, context.mean(dim=1, keepdim=True).expand_as(context)
+
+    with reader.fusion.layers[layer]["text"].attention.register_forward_pre_hook(blur):
+        return accuracy(reader, tests, kind)
+
+
+switched = {
+    "as trained": table["attention"]["relation"],
+    "layer 1 flat": flattened(reader, 0),
+    "layer 2 flat": flattened(reader, 1),
+}
+viz.show(
+    viz.bars(switched, ylabel="relations (test)", baseline={"chance": 0.5}),
+    alt="Bars: accuracy on relations as trained, with the first layer's attention made flat, and with the second's.",
+)
+flat = [switched["layer 1 flat"], switched["layer 2 flat"]]
+claim("accuracy with the more important layer flat", min(flat), at_most=0.65)
+claim("loss with the other layer flat", switched["as trained"] - max(flat), at_most=0.15)
+
+# %% [markdown]
+# **What to see:** one of the two layers carries the answers; the map of the other can be wiped out at little cost. A
+# map shows where a layer *looked*. Whether the answer used it is a second question, and it takes an intervention to
+# find out.
+#
+# **Check 3: right answer, wrong place.** Among the questions whose first noun points *beside* its object, how many are
+# answered right all the same? And where it points well, how many are wrong?
+
+# %%
+found_rows = torch.arange(len(maps))
+features, ids, mask, answers = tests.rows("relation", found_rows)
+with torch.no_grad():
+    right = (reader(features, ids, mask).argmax(dim=-1) == answers).float()
+hit = pointing(maps, masks).bool()
+beside_right = right[~hit].mean() if (~hit).any() else torch.tensor(float("nan"))
+claim("answers that are right, pointing well", right[hit].mean(), at_least=0.9)
+claim("answers that are right, pointing beside the object", beside_right, at_least=0.6)
+
+# %% [markdown]
+# So pointing and answering are related, and they are not the same. A peak beside the object may still come with enough
+# weight on it, the second layer may repair what the first has missed, or the answer is luck. *The map is right* and
+# *the answer is right* are two measurements; report both.
+
+# %% [markdown] tags=["written"] id="07-what-a-map-proves"
+# ### ✏️ Written question · What does the map prove?
+#
+# A paper shows six heat maps in which the word "tumor" lights up the tumor, and concludes: "The model bases its
+# diagnosis on the tumor." Explain in four to six sentences what is missing, and describe three measurements that would
+# support or refute the sentence, with a baseline for each.
+#
+# ### BEGIN SOLUTION
+# Six maps are chosen examples, not a measurement; a map shows where one layer reads, not what the answer is based on;
+# and tumors may lie where anything would point, for example in the middle. First, score all test pictures with known
+# masks by pointing game and mass, beside a random and a center baseline, and the maps for healthy pictures as well.
+# Second, intervene: flatten the attention of that layer, or cover the tumor, and see whether the diagnosis changes more
+# than when the same amount of attention or area is removed elsewhere. Third, compare the accuracy where the map points
+# well with the accuracy where it points beside; if both are equal, pointing does not matter for the answer. Only if the
+# maps beat the baselines *and* the interventions change the answer is the sentence supported.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## 12 · Text helps to see
+#
+# So far the sentence was a question. It can also be a hint. Photographs come with words: a title, a tag, a caption next
+# to it. Does the same classifier see better with them?
+#
+# Take scenes with one object and spoil them: shrink the picture to 13 × 13 pixels and blow it up again. The task is to
+# name the object, one of 64 nouns. The sentence tells the group, "something like an animal", of which there are eight
+# with eight nouns each.
+
+
+# %%
+def spoil(images):
+    """Pictures as a very cheap camera sees them: 13 × 13 pixels."""
+    small = F.interpolate(images.float(), size=(13, 13), mode="area")
+    return F.interpolate(small, size=(64, 64), mode="bilinear", align_corners=False).to(torch.uint8)
+
+
+def spoiled_scenes(split, most):
+    alone = [index for index, scene in enumerate(batches[split].scenes) if len(scene.objects) == 1][:most]
+    pictures = spoil(batches[split].images[alone])
+    with torch.no_grad():
+        features = torch.cat([encoder.tokens(part) for part in pictures.split(250)])
+    return pictures, features, [batches[split].scenes[index].objects[0] for index in alone]
+
+
+pictures, features, things = spoiled_scenes("train", 1500)
+test_pictures, test_features, test_things = spoiled_scenes("test", 300)
+viz.show(
+    viz.gallery(test_pictures[:6], [thing.group for thing in test_things[:6]], columns=6),
+    alt="Six scenes blurred to a few patches of color; above each the group of its object.",
+)
+
+# %% [markdown]
+# **One classifier, with and without.** Co-attention this time: the words ask the patches which part could be an animal,
+# the patches ask the words. Modality dropout from chapter 06 takes the sentence away from three samples in ten, so that
+# the classifier learns to do without.
+
+# %%
+nouns = [noun.name for noun in lexicon()]
+groups = sorted({noun.group for noun in lexicon()})
+hint_tokenizer = WordTokenizer.train([f"something like a {group}" for group in groups])
+seed_everything(3)
+helped = MultiModalModel(
+    MultiModalConfig(
+        labels=nouns, image="features", image_options={"width": 64}, text="transformer", text_options={"width": 64, "depth": 0},
+        fusion="co_attention", width=64, modality_dropout=0.3, fusion_options={"heads": 2, "grid": (8, 8)},
+    ),
+    hint_tokenizer,
+)  # fmt: skip
+hints, hint_mask = hint_tokenizer.encode_batch([f"something like a {thing.group}" for thing in things])
+targets = torch.tensor([nouns.index(thing.noun) for thing in things])
+from mmcourse.train import Batches
+
+history = fit(
+    helped, lambda model, batch: F.cross_entropy(model(*batch[:3]), batch[3]), Batches(features, hints, hint_mask, targets, size=64),
+    steps=by_budget(smoke=10, standard=400), learning_rate=2e-3, weight_decay=0.1, description="with and without words",
+)  # fmt: skip
+
+# %%
+truth = [thing.noun for thing in test_things]
+
+
+def named_right(texts, features=test_features):
+    said = helped.predict(features, texts).labels
+    return sum(a == b for a, b in zip(said, truth, strict=True)) / len(truth)
+
+
+true_hints = [f"something like a {thing.group}" for thing in test_things]
+wrong_hints = [f"something like a {groups[(groups.index(thing.group) + 3) % 8]}" for thing in test_things]
+results = {
+    "picture alone": named_right(None),
+    "words alone, at best": 1 / 8,  # a group has eight nouns
+    "both": named_right(true_hints),
+    "both, false hint": named_right(wrong_hints),
+}
+viz.show(
+    viz.bars(results, ylabel="accuracy (test)", highlight="both"),
+    alt="Bars of accuracy: picture alone in the middle, words alone one eighth, both highest, both with a false hint about one eighth.",
+)
+claim("gain by the sentence", results["both"] - results["picture alone"], at_least=0.1)
+claim("loss by a false sentence", results["picture alone"] - results["both, false hint"], at_least=0.1)
+
+# %% [markdown]
+# **What to see:** picture and sentence together are right far more often than the picture alone, and the sentence alone
+# could be right once in eight at best. But the last bar is the price: a false hint is believed. A model that lets
+# itself be helped lets itself be misled; chapter 10 meets this again as language bias.
+#
+# ## 13 · A silent failure: the answer depends on the neighbors
+#
+# A colleague puts the trained reader into service. Asked one question at a time it is as good as in the table. Then, to
+# save time, she answers questions in batches. Nothing crashes. But *where* questions fail, on some days and not on
+# others, while *exists* questions are fine. Look at the symptoms first: the same questions, alone and in batches with
+# longer ones.
+
+
+# %%
+@torch.no_grad()
+def in_service(kind, longer, forget):
+    """Accuracy when every question shares a batch with one that is `longer` words longer."""
+    which = torch.arange(min(500, len(tests.kinds[kind][0])))
+    features, ids, mask, answers = tests.rows(kind, which)
+    length = int(mask.sum(dim=1).max()) + longer
+    ids, mask = F.pad(ids, (0, 12))[:, :length], F.pad(mask, (0, 12))[:, :length]
+    logits = reader(features, ids) if forget else reader(features, ids, mask)
+    return (logits.argmax(dim=-1) == answers).float().mean().item()
+
+
+extra = [0, 1, 2, 4, 8]
+service = {
+    "run A, where": (extra, [in_service("where", longer, forget=False) for longer in extra]),
+    "run B, where": (extra, [in_service("where", longer, forget=True) for longer in extra]),
+    "run B, exists": (extra, [in_service("exists", longer, forget=True) for longer in extra]),
+}
+viz.show(
+    viz.curves(
+        service, xlabel="words that the longest question in the batch has more", ylabel="accuracy (test)", markers=True
+    ),
+    alt="Accuracy against padding: run A stays level, run B falls on where questions and hardly on exists questions.",
+)
+claim("run A, where, eight words of padding", service["run A, where"][1][-1], at_least=0.9)
+claim("run B, where, no padding", service["run B, where"][1][0], at_least=0.9)
+claim("run B, where, one word of padding", service["run B, where"][1][1], at_most=0.6)
+
+# %% [markdown]
+# Same weights, same question, same picture: another answer, because of *other people's questions* in the batch. Stop
+# here and name the cause before you read on.
+#
+# **Diagnosis.** Run B calls `reader(features, ids)` and leaves out the mask. Short questions are filled up with
+# `<pad>`. As no mask says so, the padding counts as words: the others attend to it, it asks the patches, and the
+# largest value in each channel may be its own. During training the mask was there, so no weight ever learned to ignore
+# it. And “where cat” with one word of padding has three words, as only questions with the answers yes and no have: so
+# run B says yes or no. Alone, or among questions of equal length, there is no padding and all is well. That is why
+# tests with one example pass.
+#
+# **The test that finds it**, in a second: pad some more. Nothing may change.
+
+
+# %%
+@torch.no_grad()
+def padding_moves(answer):
+    """How far the logits move when the same questions are padded by three more places."""
+    features, ids, mask, _ = tests.rows("exists", torch.arange(20))
+    return (answer(features, F.pad(ids, (0, 3)), F.pad(mask, (0, 3))) - answer(features, ids, mask)).abs().max()
+
+
+claim("run A", padding_moves(lambda features, ids, mask: reader(features, ids, mask)), at_most=1e-4)
+claim("run B", padding_moves(lambda features, ids, mask: reader(features, ids)), at_least=0.1)
+
+# %% [markdown]
+# ## 14 · On real data: words ask a photograph
+#
+# EfficientNet-Lite0 sees a photograph as 10 × 10 patches of 1,280 numbers. Can a word find its patches there, without
+# any training?
+#
+# By section 7 it can if it speaks the picture's language. EfficientNet's classifier has a vector for each of its 1,000
+# classes: those are aligned words. The other try: the word's vector from MiniLM, a network that has read a great deal
+# and seen nothing. It has 384 numbers, so it needs a map to 1,280; untrained, this map is random.
+
+# %%
+import dataclasses
+
+from mmcourse.datasets import load_photos
+from mmcourse.encoders.pretrained import imagenet_labels, load_image_encoder, load_text_encoder
+
+eye, reading = load_image_encoder("efficientnet-lite0"), load_text_encoder("minilm")
+eye.preprocess = dataclasses.replace(eye.preprocess, size=320, resize=320)  # 10 × 10 patches instead of 7 × 7
+# photograph -> class, word, and a box drawn by hand around it: rows and columns of the 10 × 10 patches
+ASKED = {
+    "coffee": ("espresso", (0, 6, 2, 8)),
+    "astronaut": ("space shuttle", (0, 5, 7, 9)),
+    "camera": ("tripod", (4, 10, 4, 8)),
+    "rocket": ("missile", (3, 10, 4, 6)),
+}
+photos = [load_photos()[name].image for name in ASKED]
+ready = torch.cat([eye.preprocess(photo[None]) for photo in photos])
+with torch.no_grad():
+    places = eye.feature_map(ready).flatten(2).mT  # (4, 1280, 10, 10) -> (4, P, 1280)
+
+
+def ask_photos(queries):
+    """Words (4, 1280) ask one photograph each; scores are brought to a spread of 1.5 to make both tries comparable."""
+    scores = torch.einsum("nc,npc->np", queries, places)
+    return (1.5 * scores / scores.std(dim=1, keepdim=True)).softmax(dim=1).unflatten(1, (10, 10))
+
+
+# %%
+classes = [imagenet_labels().index(word) for word, _ in ASKED.values()]
+by_class = ask_photos(eye.network.classifier.weight[classes].detach())
+word_vectors = reading.encode([word for word, _ in ASKED.values()])  # (4, 384)
+random_maps = torch.randn(100, 384, 1280, generator=generator) / 384**0.5
+by_reading = [ask_photos(word_vectors @ random_map) for random_map in random_maps]
+boxes = torch.zeros(4, 10, 10)
+for box, (_, (top, bottom, left, right)) in zip(boxes, ASKED.values(), strict=True):
+    box[top:bottom, left:right] = 1
+shown = eye.preprocess.undo(ready)
+lit = []
+for image, first_map, second_map in zip(shown.float() / 255, by_class, by_reading[0], strict=True):
+    for seen_map in (first_map, second_map):
+        lit.append(image * (0.15 + 0.85 * F.interpolate((seen_map / seen_map.max())[None, None], size=(320, 320))[0]))
+names = [f"{word}, {how}" for word, _ in ASKED.values() for how in ("class vector", "MiniLM")]
+viz.show(
+    viz.gallery(lit, names, columns=4),
+    alt="Four photographs lit where a word looks: class vectors light up the thing, MiniLM vectors light up anything.",
+)
+
+# %% [markdown]
+# Pictures persuade; count as well. How much of the attention falls into the box, compared with how much of the picture
+# the box takes up? For MiniLM, average over a hundred random maps.
+
+# %%
+inside = {
+    "area of the box": boxes.mean(dim=(1, 2)),
+    "class vector": (by_class * boxes).sum(dim=(1, 2)),
+    "MiniLM, random map": torch.stack([(maps * boxes).sum(dim=(1, 2)) for maps in by_reading]).mean(dim=0),
+}
+viz.show(
+    viz.heat(torch.stack(list(inside.values())), rows=list(inside), columns=[word for word, _ in ASKED.values()]),
+    alt="Table: share of the attention inside a box around the thing, for its class vector and for MiniLM, and the box's area.",
+)
+claim("attention inside the box, class vectors", inside["class vector"].mean(), at_least=0.6)
+excess = inside["MiniLM, random map"] - inside["area of the box"]
+claim("MiniLM above the area of the box, on average", excess.mean(), near=0, tolerance=0.15)
+
+# %% [markdown]
+# **What to see:** class vectors find the shuttle behind the astronaut and the tripod under the camera: cross-attention
+# with aligned words grounds on real photographs, without training. MiniLM's vectors know more *about* a tripod than any
+# class vector, and light up whatever stands out: knowledge in another language.
+#
+# But the list of aligned words ends after 1,000 classes. To give *every* word such a vector is what contrastive
+# pretraining does, from pairs of pictures and captions: chapter 08. (Titles, credits and licenses of the photographs
+# are in `load_photos()`; the boxes were drawn by eye.)
+#
+# ## 15 · At scale
+#
+# | System | How words and picture meet | Size and data, as published |
+# |---|---|---|
+# | ViLBERT (2019) | co-attention between two streams, up to 36 regions | 3.3 M image–caption pairs, 8 GPUs |
+# | LXMERT (2019) | 9 text, 5 object and 5 cross-modality layers, 36 objects | 9.2 M image–sentence pairs |
+# | BLIP-2 (2023) | 32 learned queries ask a frozen image encoder (Q-Former) | 188 M parameters in the Q-Former, 129 M images |
+# | Flamingo (2022) | gated cross-attention inside a frozen language model | 80 B parameters, 64 visual tokens an image |
+#
+# Two ideas carry these systems. **Fewer tokens to ask**: instead of hundreds of patches, the language model sees 32 or
+# 64 vectors that learned queries have fetched, by the same cross-attention with the queries as parameters. **A gate
+# that starts shut**: Flamingo adds $\tanh(\alpha)$ times what the attention finds, with $\alpha=0$ at the start.
+
+# %%
+from mmcourse.transformer import Block
+
+block = Block(64, 4).eval()
+cross = MultiHeadAttention(64, 4).eval()
+gate = nn.Parameter(torch.zeros(()))  # the α of Flamingo
+sentence, picture = torch.randn(1, 6, 64, generator=generator), torch.randn(1, 64, 64, generator=generator)
+gated = block(sentence + torch.tanh(gate) * cross(sentence, picture))
+claim("change of the language model at the start", (gated - block(sentence)).abs().max(), at_most=0)
+gated.square().sum().backward()
+claim("gradient at the shut gate", gate.grad.abs(), at_least=1e-3)
+
+# %% [markdown]
+# At the start the language model speaks exactly as before, and the gate can learn to open. Compare the three
+# conditions: a good start decides whether attention learns at all, in a toy and in 80 billion parameters.
+#
+# **What it costs.** Let $T$ words and $P$ patches meet. Self-attention over all of them together compares $(T+P)^2$
+# pairs; cross-attention $T\cdot P$. With 32 queries in between, $32P + 32T$.
+
+# %%
+T, P = 64, 1024
+pairs = {"all with all": (T + P) ** 2, "words ask patches": T * P, "32 queries in between": 32 * P + 32 * T}
+for name, count in pairs.items():
+    print(f"{name:22} {count:10,}")
+assert pairs == {"all with all": 1_183_744, "words ask patches": 65_536, "32 queries in between": 34_816}
+
+# %% [markdown]
+# **On one GPU** nothing changes in this code but the device; batches can be hundreds of questions, and the budget dial
+# trains longer. Keep a frozen encoder's tokens in memory if they fit, as here; else compute them without gradients.
+#
+# **On many GPUs** each takes its share of the batch: pictures and questions are independent, only gradients are
+# averaged (chapter 15). A frozen language model sends no gradients for its weights, which is most of the traffic saved;
+# and heads can be split over GPUs like channels.
+#
+# ## 16 · Open project
+#
+# Ground something harder. Pick one and write a report with a figure for each claim and one thing that did not work.
+#
+# 1. Add the course's *comparison* questions ("which is larger, …?"). Which easy kind prepares them? Build the
+#    curriculum and its ablation.
+# 2. Let patches ask words (`asks="image"`) on the same questions. What becomes easier, what harder, and why?
+# 3. Score grounding for "what is left of the cat?": the word *cat* should find the cat, but the answer is another
+#    object. Which layer finds it?
+# 4. Put the true masks to use: add a loss that pulls the first layer's map onto the object. Does it help *not aligned*
+#    to learn?
+
+# %% [markdown]
+# ## 17 · Check yourself
+
+# %%
+quiz(
+    Question(
+        "Words (T = 5) ask patches (P = 64). The weights of one head have the shape …",
+        ("(5, 64), rows sum to 1", "(64, 5), rows sum to 1", "(5, 64), columns sum to 1"),
+        0,
+        "One row for each word that asks, shared out among the patches.",
+    ),
+    Question(
+        "You shuffle the patches, without position signals. What happens to the output?",
+        ("it is shuffled as well", "nothing", "it becomes noise"),
+        1,
+        "The weights move along with the patches, and the weighted sum does not care about the order.",
+    ),
+    Question(
+        "In co-attention, what do the patches ask?",
+        ("the words before this layer", "the words after they have asked", "themselves"),
+        0,
+        "Both sides ask at once; that keeps the layer symmetric.",
+    ),
+    Question(
+        "A map points at a lamp when asked for a cat that is not there. This shows that …",
+        ("the model sees a cat in the lamp", "the map is broken", "softmax must give its weight away"),
+        2,
+        "A map has no way to say “nowhere”. The answer may still be a firm no.",
+    ),
+    Question(
+        "The pointing game gives 0.9. What do you need to judge it?",
+        ("the loss", "a center baseline on the same pictures", "more heads"),
+        1,
+        "If things mostly lie in the middle, a map that always points there scores high as well.",
+    ),
+    Question(
+        "Your model answers a question differently in a batch than alone. First suspect?",
+        ("padding that is not masked", "the learning rate", "too few patches"),
+        0,
+        "Pad a bit more and compare the outputs: nothing may move.",
+    ),
+)
+
+# %% [markdown]
+# ## Summary
+#
+# - Pooling before fusion keeps *what* and loses *where*. Cross-attention asks first and pools later.
+# - Say who asks: queries from one modality, keys and values from the other; co-attention does both at once.
+# - Attention does not know left from right. Positions of real size tell it.
+# - Three conditions: words and patches in one space, places that can be heard, easy questions before hard ones. Take
+#   one away and relations come late or never.
+# - Score maps against the truth and beside baselines. A map shows where a layer looks, not what the answer is made of:
+#   intervene.
+# - Text helps to see, and misleads when it is false. Padding that is not masked makes answers depend on neighbors.
+#
+# **Next: 08 · Contrastive pretraining**, which gives every word a vector in the picture's space.
+
+# %% [markdown]
+# ## References
+#
+# - *Attention is all you need*. Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin. NeurIPS 2017.
+# - *ViLBERT: Pretraining task-agnostic visiolinguistic representations for vision-and-language tasks*. Lu, Batra,
+#   Parikh, Lee. NeurIPS 2019.
+# - *LXMERT: Learning cross-modality encoder representations from transformers*. Tan, Bansal. EMNLP 2019.
+# - *Flamingo: a visual language model for few-shot learning*. Alayrac, Donahue, Luc, Miech and others. NeurIPS 2022.
+# - *BLIP-2: Bootstrapping language-image pre-training with frozen image encoders and large language models*. Li, Li,
+#   Savarese, Hoi. ICML 2023.
+# - *Top-down neural attention by excitation backprop* (the pointing game). Zhang, Lin, Brandt, Shen, Sclaroff. ECCV
+#   2016.
+# - *CLEVR: A diagnostic dataset for compositional language and elementary visual reasoning*. Johnson, Hariharan, van
+#   der Maaten, Fei-Fei, Zitnick, Girshick. CVPR 2017.
+# - *Attention is not explanation*. Jain, Wallace. NAACL 2019. And the answer: *Attention is not not explanation*.
+#   Wiegreffe, Pinter. EMNLP 2019.
+# - *Curriculum learning*. Bengio, Louradour, Collobert, Weston. ICML 2009.
+# - *Learning deep features for discriminative localization* (class vectors on a feature map). Zhou, Khosla, Lapedriza,
+#   Oliva, Torralba. CVPR 2016.

@@ -1,0 +1,120 @@
+"""patches: a small network that names the object in each of the 8 × 8 cells of a scene.
+
+Its 64 numbers a cell are what later chapters call patches; the vectors of its classes live in the same space, so a
+word can begin its life as the vector of the thing that it names.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmcourse.datasets import SceneBatch, lexicon, make_scenes
+from mmcourse.encoders.cnn import CNN
+from mmcourse.losses import cross_entropy
+from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.runtime import device, seed_everything
+from mmcourse.train import fit
+
+GRID = (8, 8)
+CELL = 8  # pixels
+COVERED = 0.25  # an object counts in a cell if it covers so much of it
+BATCH = 64
+SCENES = 2_000  # that the finished network is measured on
+
+
+class PatchEncoder(nn.Module):
+    """Pictures as tokens, one for each cell, and which object is there.
+
+    >>> encoder = PatchEncoder(widths=(8, 16), width=12)
+    >>> encoder.tokens(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape
+    torch.Size([2, 64, 12])
+    """
+
+    def __init__(self, *, widths: tuple[int, ...] = (64, 128), width: int = 64) -> None:
+        super().__init__()
+        self.cnn = CNN(widths, stem=4)
+        self.narrow = nn.Linear(self.cnn.width, width)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.classes = nn.Linear(width, len(lexicon()) + 1)  # the nouns, and nothing
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, 64, 64) -> (B, P, width), each token with mean 0 and variance 1."""
+        features = self.cnn.feature_map(images.float() / 127.5 - 1)
+        return self.norm(self.narrow(features.flatten(2).mT))  # (B, C, h, w) -> (B, C, P) -> (B, P, width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the objects in each cell, the last for none: (B, P, nouns + 1)."""
+        return self.classes(self.tokens(images))
+
+    def noun_vectors(self) -> Tensor:
+        """The vectors of the nouns, in the order of the lexicon, scaled as tokens are: (nouns, width)."""
+        return self.norm(self.classes.weight[:-1].detach())
+
+
+@lru_cache(maxsize=1)
+def noun_numbers() -> dict[str, int]:
+    return {noun.name: number for number, noun in enumerate(lexicon())}
+
+
+def cell_labels(batch: SceneBatch) -> Tensor:
+    """Which noun covers most of each cell, or `len(lexicon())` where none covers a quarter: (B, P)."""
+    share, which = F.avg_pool2d(batch.masks.float(), CELL).flatten(2).max(dim=1)  # (B, 3, 64, 64) -> (B, P)
+    numbers = [[noun_numbers()[thing.noun] for thing in scene.objects] for scene in batch.scenes]
+    nouns = torch.tensor([row + [0] * (3 - len(row)) for row in numbers])  # (B, 3)
+    return torch.where(share >= COVERED, nouns.gather(1, which), len(lexicon()))
+
+
+def batches(step: int) -> tuple[Tensor, Tensor]:
+    """Scenes that no other step sees, and their labels."""
+    batch = make_scenes(BATCH, start=step * BATCH, masks=True)
+    return batch.images, cell_labels(batch)
+
+
+def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Empty cells are many and easy: they count a fifth."""
+    weight = torch.ones(len(lexicon()) + 1, device=batch[1].device)
+    weight[-1] = 0.2
+    return cross_entropy(model(batch[0]), batch[1], weight=weight)
+
+
+def train(*, steps: int, checkpoint: Path) -> Made:
+    config = {"widths": [64, 128], "width": 64}
+    seed_everything(0)
+    model = PatchEncoder(**config).to(device())
+    history = fit(
+        model, loss, batches, steps=steps, learning_rate=3e-3, checkpoint=checkpoint, checkpoint_every=25,
+        description="patches",
+    )  # fmt: skip
+    return Made(model, config, history.seconds)
+
+
+def build(config: Facts) -> tuple[PatchEncoder, None]:
+    return PatchEncoder(widths=tuple(config["widths"]), width=config["width"]), None
+
+
+@torch.no_grad()
+def evaluate(trained: Trained) -> Quality:
+    """How many cells with an object in them are named wrong, on scenes of the validation split."""
+    wrong = []
+    for start in range(0, SCENES, 250):
+        batch = make_scenes(250, split="val", start=start, masks=True)
+        wrong.append(trained.model(batch.images).argmax(dim=-1) != cell_labels(batch))
+    labels = cell_labels(make_scenes(SCENES, split="val", masks=True))
+    errors, empty = torch.cat(wrong), labels == len(lexicon())
+    more = {"empty cells named wrong": errors[empty].float().mean().item(), "scenes": SCENES}
+    return Quality("cells with an object that are named wrong", errors[~empty].float().mean().item(), 0.06, more)
+
+
+RECIPE = Recipe(
+    name="patches",
+    about="a small network that names the object in each cell of a scene",
+    steps=900,
+    train=train,
+    build=build,
+    evaluate=evaluate,
+)
