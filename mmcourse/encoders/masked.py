@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-IGNORED = -100  # the target that no loss counts, as in PyTorch
+from mmcourse.losses import IGNORED
 
 
 class MaskedTokens(NamedTuple):

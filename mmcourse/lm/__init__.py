@@ -7,7 +7,8 @@ same training serve them all. V is the size of the vocabulary; other letters as 
 from mmcourse.lm.counting import Bigram, Unigram
 from mmcourse.lm.gpt import GPT, GPTConfig, Stepper
 from mmcourse.lm.hub import from_hf_gpt2
-from mmcourse.lm.targets import IGNORED, Shifted, mean_loss, shift
+from mmcourse.lm.targets import Shifted, mean_loss, shift
+from mmcourse.losses import IGNORED
 
 __all__ = [
     "GPT",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcourse.lm.targets import IGNORED
+from mmcourse.losses import IGNORED
 
 
 class _Counts(nn.Module):

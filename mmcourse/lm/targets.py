@@ -7,9 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmcourse.losses import cross_entropy
-
-IGNORED = -100  # the target that no loss counts, as in PyTorch
+from mmcourse.losses import IGNORED, cross_entropy
 
 
 class Shifted(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
+IGNORED = -100  # the target that no loss counts, as in PyTorch
 
 
 def log_sum_exp(x: Tensor, dim: int = -1) -> Tensor:
@@ -67,7 +68,7 @@ def cross_entropy(
     logits: Tensor,
     targets: Tensor,
     *,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED,
     weight: Tensor | None = None,
     label_smoothing: float = 0.0,
     temperature: float = 1.0,
@@ -107,7 +108,7 @@ def cross_entropy_gradient(
     logits: Tensor,
     targets: Tensor,
     *,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORED,
     weight: Tensor | None = None,
     label_smoothing: float = 0.0,
     temperature: float = 1.0,
