@@ -956,8 +956,8 @@ print("This chapter was run with a budget of", minutes)
 # - Radford et al. *Learning Transferable Visual Models From Natural Language Supervision*. ICML 2021.
 # - Xu et al. *Show, Attend and Tell: Neural Image Caption Generation with Visual Attention*. ICML 2015.
 # - Antol et al. *VQA: Visual Question Answering*. ICCV 2015.
-# - Johnson et al. *CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual Reasoning*. CVPR
-# 2017.
+# - Johnson et al. *CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual Reasoning*.
+# CVPR 2017.
 # - Li et al. *BLIP-2: Bootstrapping Language-Image Pre-training with Frozen Image Encoders and Large Language
 # Models*. ICML 2023.
 # - Liu et al. *Visual Instruction Tuning*. NeurIPS 2023.

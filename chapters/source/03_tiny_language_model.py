@@ -1532,8 +1532,8 @@ quiz(
 # - Hoffmann et al., *Training compute-optimal large language models*, NeurIPS 2022.
 # - Touvron et al., *Llama 2: Open foundation and fine-tuned chat models*, 2023; Grattafiori et al., *The Llama 3 herd
 #   of models*, 2024.
-# - Carlini, Ippolito, Jagielski, Lee, Tramèr, Zhang, *Quantifying memorization across neural language models*, ICLR
-#   2023.
+# - Carlini, Ippolito, Jagielski, Lee, Tramèr, Zhang, *Quantifying memorization across neural language models*,
+#   ICLR 2023.
 # - Li et al., *PyTorch Distributed: Experiences on accelerating data parallel training*, VLDB 2020.
 # - Shoeybi et al., *Megatron-LM: Training multi-billion parameter language models using model parallelism*, 2019.
 # - Rajbhandari, Rasley, Ruwase, He, *ZeRO: Memory optimizations toward training trillion parameter models*, SC 2020.

@@ -1373,14 +1373,14 @@ quiz(
 #
 # ## References
 #
-# - Sobel, Feldman, *A 3×3 isotropic gradient operator for image processing*, Stanford Artificial Intelligence Project,
-#   1968.
+# - Sobel, Feldman, *A 3×3 isotropic gradient operator for image processing*, Stanford Artificial Intelligence
+#   Project, 1968.
 # - Ojala, Pietikäinen, Mäenpää, *Multiresolution gray-scale and rotation invariant texture classification with local
 #   binary patterns*, IEEE TPAMI, 2002.
 # - Dalal, Triggs, *Histograms of oriented gradients for human detection*, CVPR 2005.
 # - Russakovsky et al., *ImageNet large scale visual recognition challenge*, IJCV, 2015.
-# - Ioffe, Szegedy, *Batch normalization: Accelerating deep network training by reducing internal covariate shift*, ICML
-#   2015.
+# - Ioffe, Szegedy, *Batch normalization: Accelerating deep network training by reducing internal covariate shift*,
+#   ICML 2015.
 # - He, Zhang, Ren, Sun, *Deep residual learning for image recognition*, CVPR 2016.
 # - Yosinski, Clune, Bengio, Lipson, *How transferable are features in deep neural networks?*, NeurIPS 2014.
 # - Kornblith, Shlens, Le, *Do better ImageNet models transfer better?*, CVPR 2019.

@@ -287,8 +287,8 @@ small = WordPieceTokenizer([*BERT_SPECIAL_TOKENS, *sorted({word for text in trai
 print(len(train_both), "pairs,", len(small), "tokens;", train_both[0])
 
 # %% [markdown]
-# The model is BERT in small: two of chapter 01's blocks of width 64, with the normalization behind each part as in
-# 2017. The table that reads tokens also scores them (weight tying, chapter 03). The *segment* says which caption a
+# The model is BERT in small: two of chapter 01's blocks of width 64, with the normalization behind each part as
+# in 2017. The table that reads tokens also scores them (weight tying, chapter 03). The *segment* says which caption a
 # token is from.
 
 
@@ -885,8 +885,8 @@ for question in ("king of the jungle", "reptile without legs", "capital of Franc
 # %% [markdown]
 # ## 7 · Everything is similar: anisotropy
 #
-# How large is the cosine of two names that have nothing to do with each other? If directions were spread evenly, near
-# 0.
+# How large is the cosine of two names that have nothing to do with each other? If directions were spread evenly,
+# near 0.
 #
 # **anisotropy**（各向异性）: the property that vectors crowd into a narrow cone, so that any two of them look alike.
 #

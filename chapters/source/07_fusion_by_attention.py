@@ -1377,8 +1377,8 @@ quiz(
 # - *Flamingo: a visual language model for few-shot learning*. Alayrac, Donahue, Luc, Miech and others. NeurIPS 2022.
 # - *BLIP-2: Bootstrapping language-image pre-training with frozen image encoders and large language models*. Li, Li,
 #   Savarese, Hoi. ICML 2023.
-# - *Top-down neural attention by excitation backprop* (the pointing game). Zhang, Lin, Brandt, Shen, Sclaroff. ECCV
-#   2016.
+# - *Top-down neural attention by excitation backprop* (the pointing game). Zhang, Lin, Brandt, Shen, Sclaroff.
+#   ECCV 2016.
 # - *CLEVR: A diagnostic dataset for compositional language and elementary visual reasoning*. Johnson, Hariharan, van
 #   der Maaten, Fei-Fei, Zitnick, Girshick. CVPR 2017.
 # - *Attention is not explanation*. Jain, Wallace. NAACL 2019. And the answer: *Attention is not not explanation*.

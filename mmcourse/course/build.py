@@ -1,7 +1,8 @@
 """`mmcourse build`: chapters/source/NN_name.py -> the solved notebook, the blank notebook and the glossary.
 
 The solved notebook is executed and keeps its outputs. The blank one is the same notebook with the answers cut out and
-with the outputs of all cells that do not depend on them. A chapter whose source did not change is not touched.
+with the outputs of all cells that do not depend on them. A chapter whose source did not change is not touched, and one
+in which only texts changed keeps its outputs and is not executed again.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _verify_chapter(chapter: Chapter, folder: Path, known: Registry) -> list[str
         return [f"solutions/{solved_path.name} is missing; {advice}"]
     except (nbformat.reader.NotJSONError, UnicodeDecodeError):
         return [f"solutions/{solved_path.name} is not a notebook; {advice}"]
-    if stored.metadata.get("mmcourse") != {"source_sha256": digest(chapter, known)}:
+    if stored.metadata.get("mmcourse") != origin(chapter, known):
         return [f"solutions/{solved_path.name} was built from another source; {advice}"]
     problems = []
     solved = _assemble(chapter, known, solved=True)
@@ -114,15 +115,17 @@ def notebook_paths(name: str, chapters_dir: Path) -> tuple[Path, Path]:
     return chapters_dir / "solutions" / f"{name}.ipynb", chapters_dir / f"{name}.ipynb"
 
 
-def digest(chapter: Chapter, exercises: Registry) -> str:
-    """The sha256 of everything that the notebooks are made from: the source, and what its exercises show when done."""
+def origin(chapter: Chapter, exercises: Registry) -> dict[str, str]:
+    """What its notebooks are made from, as sha256: the source and what its exercises show when done; the code alone."""
     shown = []
     for cell in chapter.cells:
         exercise = exercises.get(cell.exercise)
         if exercise is not None:
             shown.append([exercise.id, exercise.title, exercise.points, [case.name for case in exercise.cases]])
-    facts = json.dumps([FORMAT, chapter.name, chapter.text, shown], ensure_ascii=False)
-    return hashlib.sha256(facts.encode()).hexdigest()
+    code = [[cell.id, cell.source] for cell in chapter.cells if cell.kind == "code"]
+    texts = {"source_sha256": chapter.text, "code_sha256": code}
+    facts = {name: json.dumps([FORMAT, chapter.name, text, shown], ensure_ascii=False) for name, text in texts.items()}
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in facts.items()}
 
 
 def notebook_text(notebook: NotebookNode) -> str:
@@ -133,25 +136,30 @@ def notebook_text(notebook: NotebookNode) -> str:
 
 def _build_chapter(chapter: Chapter, folder: Path, known: Registry, force: bool) -> list[Path]:
     solved_path, blank_path = notebook_paths(chapter.name, folder)
-    stored = None if force else _stored(solved_path, digest(chapter, known))
-    if stored is None:
+    made_from = origin(chapter, known)
+    stored = None if force else _stored(solved_path)
+    before = {} if stored is None else stored.metadata.get("mmcourse", {})
+    if before.get("code_sha256") != made_from["code_sha256"]:
         stored = execute(_assemble(chapter, known, solved=True), name=chapter.name)
+    elif before != made_from:
+        solved = _assemble(chapter, known, solved=True)
+        _copy_outputs(stored, solved, set())
+        stored = solved
     written = _write(solved_path, notebook_text(stored))
     return written + _write(blank_path, notebook_text(_blank(chapter, known, stored)))
 
 
-def _stored(path: Path, expected: str) -> NotebookNode | None:
-    """The built notebook if it is there, sound and made from this source."""
+def _stored(path: Path) -> NotebookNode | None:
+    """The built notebook if it is there and sound."""
     try:
-        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
+        return nbformat.reads(path.read_text("utf-8"), as_version=4)
     except (FileNotFoundError, nbformat.reader.NotJSONError, UnicodeDecodeError):
         return None
-    return notebook if notebook.metadata.get("mmcourse") == {"source_sha256": expected} else None
 
 
 def _assemble(chapter: Chapter, exercises: Registry, *, solved: bool) -> NotebookNode:
     notebook = notebook_of(chapter, _points(chapter, exercises), solved=solved)
-    notebook.metadata["mmcourse"] = {"source_sha256": digest(chapter, exercises)}
+    notebook.metadata["mmcourse"] = origin(chapter, exercises)
     return notebook
 
 

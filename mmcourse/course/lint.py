@@ -30,6 +30,9 @@ MOST_CODE_CELLS_IN_A_ROW = 2
 MOST_CODE_LINES = 40
 BANNED = re.compile(r"\b(simply|just)\b", re.IGNORECASE)
 _NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|<[^>]+>|\]\([^)]*\)|\"[^\"\n]*\"|“[^”]*”", re.DOTALL)
+_NO_ITEM = re.compile(
+    r"^ *(0|\d{2,})\.(?=\s|$)", re.MULTILINE
+)  # a year at the start of a line begins a list on some pages
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 
 
@@ -120,6 +123,8 @@ def _words(chapter: Chapter) -> Iterable[str]:
         if cell.kind == "markdown":
             for match in BANNED.finditer(_NOT_PROSE.sub(" ", cell.source)):
                 yield f"cell {cell.id}: says {match.group()!r}; leave the word out"
+            for match in _NO_ITEM.finditer(_NOT_PROSE.sub(" ", cell.source)):
+                yield f"cell {cell.id}: a line begins with {match.group().strip()!r} like a list; break it elsewhere"
 
 
 def _images(notebook: NotebookNode) -> Iterable[tuple[NotebookNode, NotebookNode]]:

@@ -142,6 +142,26 @@ def test_notebooks_carry_metadata_for_grading_and_nothing_of_this_machine(first)
             assert trace not in text
 
 
+def test_new_texts_keep_the_outputs_and_new_code_is_executed(folder, monkeypatch):
+    def no_execution(*arguments, **options):
+        raise AssertionError("executed")
+
+    before = [cells(path) for path in notebook_paths("01_tiny", folder)]
+    monkeypatch.setattr("mmcourse.course.build.execute", no_execution)
+    edit(folder, "Double it.", "Make it twice as much.")
+    make(folder)
+    assert verify(folder, exercises=EXERCISES) == []
+    for old, path in zip(before, notebook_paths("01_tiny", folder), strict=True):
+        new = cells(path)
+        assert [cell.source for cell in new.values() if cell.source.startswith("Make")] == ["Make it twice as much."]
+        assert {key: cell.outputs for key, cell in new.items() if cell.cell_type == "code"} == {
+            key: cell.outputs for key, cell in old.items() if cell.cell_type == "code"
+        }
+    edit(folder, "6 * 7", "6 * 8")
+    with pytest.raises(AssertionError, match="executed"):
+        make(folder)
+
+
 def test_glossary_is_written(first):
     assert "| doubling | 加倍 | Adding a number to itself. | [01](01_tiny.ipynb) |" in (
         first / "glossary.md"

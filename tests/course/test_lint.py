@@ -81,6 +81,7 @@ def test_good_chapter_has_no_problem_and_is_measured(look):
     [
         ("# Between.", "# We just do it.", "says 'just'"),
         ("# Between.", "# Simply put.", "says 'Simply'"),
+        ("# Between.", "# Said in\n# 2016. And later.", "begins with '2016.'"),
         ("# %% [markdown]\n# Between.", "# %%\nx = 1", "more than 2 code cells in a row"),
         ("# Between.", "# Between.\n\n# %%\n" + "\n".join(f"x{n} = {n}" for n in range(41)), "41 lines of code"),
         ('check("01-double", double)', 'check("01-value", double)', "followed by its check cell"),
