@@ -973,7 +973,7 @@ for way in progress(("early", "gated", "bilinear", "FiLM"), "negated memes"):
     twisted_scores[way] = accuracy(train(way, twisted[0])[0].predict(twisted[1]), twisted[1].targets)
 viz.show(
     viz.bars(twisted_scores, ylabel="accuracy, negated memes", baseline={"chance": 0.5}, ylim=(0, 1)),
-    alt="Bars: early and gated fusion near chance on negated memes, bilinear and FiLM clearly above.",
+    alt="Bars: early and gated fusion near chance on negated memes, at least one of the two products clearly above.",
 )
 best = max(twisted_scores["bilinear"], twisted_scores["FiLM"])
 claim("negated memes: better of bilinear and FiLM, accuracy", best, at_least=0.6)
@@ -981,8 +981,9 @@ claim("its lead over early fusion", best - twisted_scores["early"], at_least=0.1
 
 # %% [markdown]
 # **What to see:** early and gated fusion stay at chance. Their networks *contain* a solution; gradient descent does
-# not find it in these 400 steps, because no single factor tells it in which direction to go. A product that is built in
-# has one step less to discover. The architecture decides what is possible, and also what is easy.
+# not find it in these 400 steps, because no single factor tells it in which direction to go. Bilinear fusion and FiLM have a
+# product built in and one step less to discover; which of the two gets there first is a matter of luck. The architecture
+# decides what is possible, and also what is easy.
 #
 # ## 12 · How many samples does it take?
 #
