@@ -19,6 +19,8 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mmcourse.files import draft_of
+
 Tensors = dict[str, torch.Tensor]
 LOCK_SECONDS = 600
 DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -112,20 +114,17 @@ def _read(path: Path, key: str) -> Tensors | None:
 
 
 def _write(path: Path, key: str, tensors: Tensors) -> None:
-    """Writes beside `path`, then moves the file into place in one step. Called under the lock."""
+    """Writes a file in one step. Called under the lock."""
     for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was stopped while it wrote
         left.unlink(missing_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     facts = {"key": key, "checksum": _checksum(tensors)}
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, metadata=facts)
-        draft.chmod(0o644)  # safetensors writes for the owner alone, but a class may share one cache
-        os.replace(draft, path)
+        with draft_of(path) as draft:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, draft, metadata=facts)
+            draft.chmod(0o644)  # safetensors writes for the owner alone, but a class may share one cache
     except SafetensorError as error:  # safetensors wraps the system's own error in text
         full = "No space left" in str(error) or "os error 28" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: Exception) -> str:

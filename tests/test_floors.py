@@ -12,7 +12,7 @@ PACKAGE = Path(mmcourse.__file__).parent
 
 FLOORS = [
     {"runtime", "cache", "content"},
-    {"attention", "losses", "metrics", "tokenizer", "decoding"},
+    {"attention", "pooling", "losses", "metrics", "tokenizer", "decoding"},
     {"transformer", "datasets"},
     {"encoders", "lm", "fusion"},
     {"models"},
@@ -21,10 +21,11 @@ FLOORS = [
     {"viz"},
     {"widgets"},
 ]
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+CELLAR = {"files"}  # what floor 0 itself stands on
+FLOOR = {room: number for number, rooms in enumerate([CELLAR, *FLOORS], start=-1) for room in rooms}
 SCREENS = {"matplotlib", "ipywidgets", "IPython"}  # only the top floors and the course engine draw
 # Beyond floor 0, the worlds know the tokenizer alone.
-DATASETS_MAY_USE = {*FLOORS[0], "tokenizer"}
+DATASETS_MAY_USE = {*CELLAR, *FLOORS[0], "tokenizer"}
 
 
 def imports(path):

@@ -19,7 +19,8 @@ from pathlib import Path
 from mmcourse.cache import CacheWarning
 from mmcourse.course import workspace
 from mmcourse.course.errors import CourseError
-from mmcourse.course.progress import STATE, write_in_one_step
+from mmcourse.course.progress import STATE
+from mmcourse.files import write_in_one_step
 
 FIRST = "00_start_here.ipynb"
 START_SECONDS, STOP_SECONDS = 120, 15
@@ -93,7 +94,7 @@ def free_port(wanted: int | None) -> int:
 
 def write_config(folder: Path) -> Path:
     """Our settings as defaults below the user's own, in a folder that only this server looks into."""
-    write_in_one_step(folder / "labconfig" / "default_setting_overrides.json", json.dumps(SETTINGS, indent=1).encode())
+    write_in_one_step(folder / "labconfig" / "default_setting_overrides.json", json.dumps(SETTINGS, indent=1))
     return folder
 
 

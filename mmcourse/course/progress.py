@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mmcourse.files import write_in_one_step
 
 STATE = ".mmcourse"  # the hidden folder inside the work folder
 LOCK_SECONDS = 10
@@ -98,17 +99,6 @@ def dated(path: Path, word: str) -> Path:
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 
-def write_in_one_step(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and moves it in, so that a full disk or a stopped run leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
     """One writer at a time: several notebooks may be open."""
@@ -126,7 +116,7 @@ def _change(work: Path, exercise_id: str, change: Callable[[Entry], None]) -> st
             progress = load(work)
             change(progress.entries.setdefault(exercise_id, {}))
             data = {"version": 1, "exercises": dict(sorted(progress.entries.items()))}
-            write_in_one_step(progress_file(work), json.dumps(data, indent=1).encode())
+            write_in_one_step(progress_file(work), json.dumps(data, indent=1))
     except TimeoutError:  # filelock's own Timeout is one
         return "Progress was not saved: another process has held the progress file for ten seconds; stop it."
     except OSError as error:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from mmcourse.content import content_dir, repository
 from mmcourse.course.errors import CourseError
-from mmcourse.course.progress import STATE, dated, locked, work_folder, write_in_one_step
+from mmcourse.course.progress import STATE, dated, locked, work_folder
+from mmcourse.files import write_in_one_step
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,7 +66,7 @@ def prepare(work: Path, chapters_dir: Path | None = None) -> list[str]:
         copies = _read_copies(work, messages)
         for source in [*chapter_paths(chapters_dir), *glossary]:
             _bring(source, work / source.name, copies, messages)
-        write_in_one_step(work / STATE / "copies.json", json.dumps(copies, indent=1).encode())
+        write_in_one_step(work / STATE / "copies.json", json.dumps(copies, indent=1))
     return messages
 
 
@@ -95,7 +96,7 @@ def reset(number: str, work: Path, *, beside: bool = False, chapters_dir: Path |
                 write_in_one_step(kept, target.read_bytes())
             write_in_one_step(target, content)
             said = f"{target.name} is fresh" + (f"; your own is kept as {kept.name}." if kept else ".")
-        write_in_one_step(work / STATE / "copies.json", json.dumps(copies, indent=1).encode())
+        write_in_one_step(work / STATE / "copies.json", json.dumps(copies, indent=1))
     return said
 
 

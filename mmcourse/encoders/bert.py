@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.attention import LearnedPositions
-from mmcourse.encoders.masked import MaskedTokens, check_mask, mask_tokens
-from mmcourse.transformer import ACTIVATIONS, Encoder, Trace, TransformerConfig
+from mmcourse.encoders.masked import MaskedTokens, mask_tokens
+from mmcourse.pooling import check_mask, masked_max, masked_mean
+from mmcourse.transformer import ACTIVATIONS, HF_ACTIVATIONS, Encoder, Trace, TransformerConfig
 
 __all__ = ["BERT", "BERTConfig", "MaskedLanguageHead", "MaskedTokens", "from_hf_bert", "mask_tokens", "pool"]
 
@@ -124,7 +125,7 @@ class BERT(nn.Module):
         if tokens.shape[1] > self.config.context:
             raise ValueError(f"tokens have length {tokens.shape[1]}, the model reads {self.config.context}; cut them")
         if mask is not None:
-            check_mask(tokens, mask)
+            check_mask(mask, tokens.shape)
         part = self.segments.weight[0] if segments is None else self.segments(segments)
         return self.dropout(self.norm(self.positions(self.embedding(tokens) + part)))  # (B, T) -> (B, T, C)
 
@@ -171,17 +172,15 @@ def pool(hidden: Tensor, mask: Tensor, how: Literal["mean", "cls", "max"] = "mea
     Args:
         mask: bool (B, T), True = a token, False = padding.
     """
-    check_mask(hidden[..., 0], mask)
-    seen = mask[..., None]  # (B, T, 1)
+    check_mask(mask, hidden.shape[:2])
     if how == "mean":
-        return hidden.masked_fill(~seen, 0.0).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+        return masked_mean(hidden, mask)
     if how == "max":
-        pooled = hidden.masked_fill(~seen, -torch.inf).amax(dim=1)
-    elif how == "cls":
-        pooled = hidden[torch.arange(len(hidden)), mask.int().argmax(dim=1)]  # the first True, wherever padding is
-    else:
+        return masked_max(hidden, mask)
+    if how != "cls":
         raise ValueError(f"how must be 'mean', 'cls' or 'max', got {how!r}")
-    return pooled.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
+    first = hidden[torch.arange(len(hidden)), mask.int().argmax(dim=1)]  # the first True, wherever padding is
+    return first.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
 
 
 def from_hf_bert(theirs: Any) -> BERT:
@@ -229,7 +228,6 @@ _NAMES = {
 }
 
 
-_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu", "silu": "silu"}
 _SIZES = {
     "vocabulary_size": "vocab_size",
     "context": "max_position_embeddings",
@@ -247,13 +245,13 @@ def _read_config(theirs: Mapping[str, Any]) -> BERTConfig:
     """A `config.json` of the BERT family as ours."""
     kind, activation = theirs.get("model_type"), theirs.get("hidden_act", "gelu")
     odd = theirs.get("is_decoder") or theirs.get("position_embedding_type", "absolute") != "absolute"
-    if kind != "bert" or odd or activation not in _ACTIVATIONS:
+    if kind != "bert" or odd or activation not in HF_ACTIVATIONS:
         raise ValueError(
             f"the model is no plain BERT (model_type {kind!r}, hidden_act {activation!r}); give one of type 'bert', no "
-            f"decoder, with absolute positions and one of the activations {', '.join(_ACTIVATIONS)}"
+            f"decoder, with absolute positions and one of the activations {', '.join(HF_ACTIVATIONS)}"
         )
     sizes = {ours: theirs[name] for ours, name in _SIZES.items() if name in theirs}
-    return BERTConfig(**sizes, activation=_ACTIVATIONS[activation])
+    return BERTConfig(**sizes, activation=HF_ACTIVATIONS[activation])
 
 
 def _fill(model: BERT | MaskedLanguageHead, weights: Mapping[str, Tensor]) -> Any:

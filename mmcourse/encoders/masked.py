@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.losses import IGNORED
+from mmcourse.pooling import check_mask
 
 
 class MaskedTokens(NamedTuple):
@@ -39,7 +40,7 @@ def mask_tokens(
         special_ids: the tokens that stand for no text, such as [CLS].
         generator: draws everything, so that the same one in the same state hides the same tokens.
     """
-    check_mask(tokens, mask)
+    check_mask(mask, tokens.shape)
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
 
@@ -59,10 +60,3 @@ def mask_tokens(
     read = torch.where(chosen & (fate < 0.8), mask_id, tokens)
     read = torch.where(chosen & (fate >= 0.9), others, read)
     return MaskedTokens(read, tokens.masked_fill(~chosen, IGNORED))
-
-
-def check_mask(tokens: Tensor, mask: Tensor) -> None:
-    """Whether `mask` says of each of `tokens` (B, T) if it is one."""
-    if mask.dtype != torch.bool or mask.shape != tokens.shape:
-        wanted, got = f"bool {tuple(tokens.shape)}, True = a token", f"{mask.dtype} {tuple(mask.shape)}"
-        raise ValueError(f"mask must be {wanted}, got {got}")

@@ -29,7 +29,8 @@ from mmcourse.fusion.vectors import (
     film,
     low_rank_bilinear,
 )
-from mmcourse.fusion.views import Fusion, ModalityDropout, Views, masked_max, masked_mean, mlp
+from mmcourse.fusion.views import Fusion, ModalityDropout, Views, mlp
+from mmcourse.pooling import masked_max, masked_mean
 
 FUSIONS: dict[str, type[Fusion]] = {
     "concat": ConcatFusion,

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mmcourse.attention import MultiHeadAttention, sinusoidal_positions_2d
-from mmcourse.fusion.views import Fusion, Views, masked_max, masked_mean, mlp
+from mmcourse.fusion.views import Fusion, Views, mlp
+from mmcourse.pooling import masked_max, masked_mean
 from mmcourse.transformer import FeedForward, Trace
 
 OTHER = {"text": "image", "image": "text"}

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmcourse.fusion.views import Fusion, Views, masked_mean, mlp
+from mmcourse.fusion.views import Fusion, Views, mlp
 from mmcourse.losses import log_softmax, log_sum_exp
+from mmcourse.pooling import masked_mean
 
 AVERAGES = ("logits", "probabilities")
 

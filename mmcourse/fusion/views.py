@@ -1,4 +1,4 @@
-"""What every fusion reads and shares: the views of a sample, means over tokens, and what stands for a missing view."""
+"""What every fusion reads and shares: the views of a sample, and what stands for a missing one."""
 
 from __future__ import annotations
 
@@ -59,37 +59,6 @@ def mlp(sizes: Sequence[int], *, dropout: float = 0.0, bend_last: bool = True) -
     for before, after in pairwise(sizes):
         parts += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*parts[: None if bend_last else -2])
-
-
-def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean over the tokens that count: (B, T, C) with mask (B, T) -> (B, C); of no token at all it is 0.
-
-    >>> masked_mean(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]]))
-    tensor([[2.]])
-    """
-    if mask is None:
-        return x.mean(dim=1)
-    _check_mask(x, mask)
-    # Filled rather than multiplied, so that not even a NaN in the padding comes through.
-    return x.masked_fill(~mask[..., None], 0).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-
-
-def masked_max(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The largest of each channel over the tokens that count, (B, T, C) -> (B, C); of no token at all it is 0.
-
-    >>> masked_max(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]]))
-    tensor([[3.]])
-    """
-    if mask is None:
-        return x.amax(dim=1)
-    _check_mask(x, mask)
-    largest = x.masked_fill(~mask[..., None], torch.finfo(x.dtype).min).amax(dim=1)
-    return largest.masked_fill(~mask.any(dim=1, keepdim=True), 0)
-
-
-def _check_mask(x: Tensor, mask: Tensor) -> None:
-    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
-        raise ValueError(f"mask must be bool {tuple(x.shape[:2])}, got {mask.dtype} {tuple(mask.shape)}")
 
 
 class ModalityDropout(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmcourse.lm.gpt import GPT, GPTConfig
+from mmcourse.transformer import HF_ACTIVATIONS
 
 
 def from_hf_gpt2(theirs: Any) -> GPT:
@@ -17,12 +18,11 @@ def from_hf_gpt2(theirs: Any) -> GPT:
         ValueError: its configuration has something that `GPT` has not.
     """
     config = theirs.config
-    activations = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu", "silu": "silu"}
     plain = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx and not config.add_cross_attention
-    if config.activation_function not in activations or not plain or not config.tie_word_embeddings:
+    if config.activation_function not in HF_ACTIVATIONS or not plain or not config.tie_word_embeddings:
         raise ValueError(
             "theirs has another activation, scale or head than GPT, or cross-attention; give a plain GPT-2 with "
-            f"tied embeddings and one of the activations {', '.join(activations)}"
+            f"tied embeddings and one of the activations {', '.join(HF_ACTIVATIONS)}"
         )
     sizes = {"width": config.n_embd, "heads": config.n_head, "depth": config.n_layer, "hidden": config.n_inner}
     ours = GPT(
@@ -31,7 +31,7 @@ def from_hf_gpt2(theirs: Any) -> GPT:
             context=config.n_positions,
             **sizes,
             dropout=config.resid_pdrop,
-            activation=activations[config.activation_function],
+            activation=HF_ACTIVATIONS[config.activation_function],
         )
     )
     body = theirs.transformer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mmcourse.files import draft_of
 from mmcourse.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -41,13 +41,9 @@ def save_folder(
     else:
         writers["tokenizer.json"] = tokenizer.save
     for name, write in writers.items():
-        draft = folder / f"{name}.{os.getpid()}.part"
-        try:
+        with draft_of(folder / name) as draft:
             write(draft)
             draft.chmod(0o644)  # safetensors writes for the owner alone
-            os.replace(draft, folder / name)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def read_folder(folder: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor], Tokenizer | None]:

@@ -1,7 +1,6 @@
-"""patches: a small network that names the object in each of the 8 × 8 cells of a scene.
+"""patches: a `PatchEncoder` that names the object in each of the 8 × 8 cells of a scene.
 
-Its 64 numbers a cell are what later chapters call patches; the vectors of its classes live in the same space, so a
-word can begin its life as the vector of the thing that it names.
+Its 64 numbers a cell are what later chapters call patches.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes
-from mmcourse.encoders.cnn import CNN
+from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import cross_entropy
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import device, seed_everything
@@ -25,35 +24,6 @@ CELL = 8  # pixels
 COVERED = 0.25  # an object counts in a cell if it covers so much of it
 BATCH = 64
 SCENES = 2_000  # that the finished network is measured on
-
-
-class PatchEncoder(nn.Module):
-    """Pictures as tokens, one for each cell, and which object is there.
-
-    >>> encoder = PatchEncoder(widths=(8, 16), width=12)
-    >>> encoder.tokens(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape
-    torch.Size([2, 64, 12])
-    """
-
-    def __init__(self, *, widths: tuple[int, ...] = (64, 128), width: int = 64) -> None:
-        super().__init__()
-        self.cnn = CNN(widths, stem=4)
-        self.narrow = nn.Linear(self.cnn.width, width)
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.classes = nn.Linear(width, len(lexicon()) + 1)  # the nouns, and nothing
-
-    def tokens(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, 64, 64) -> (B, P, width), each token with mean 0 and variance 1."""
-        features = self.cnn.feature_map(images.float() / 127.5 - 1)
-        return self.norm(self.narrow(features.flatten(2).mT))  # (B, C, h, w) -> (B, C, P) -> (B, P, width)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of the objects in each cell, the last for none: (B, P, nouns + 1)."""
-        return self.classes(self.tokens(images))
-
-    def noun_vectors(self) -> Tensor:
-        """The vectors of the nouns, in the order of the lexicon, scaled as tokens are: (nouns, width)."""
-        return self.norm(self.classes.weight[:-1].detach())
 
 
 @lru_cache(maxsize=1)
@@ -85,7 +55,7 @@ def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 def train(*, steps: int, checkpoint: Path) -> Made:
     config = {"widths": [64, 128], "width": 64}
     seed_everything(0)
-    model = PatchEncoder(**config).to(device())
+    model = build(config)[0].to(device())
     history = fit(
         model, loss, batches, steps=steps, learning_rate=3e-3, checkpoint=checkpoint, checkpoint_every=25,
         description="patches",
@@ -94,7 +64,8 @@ def train(*, steps: int, checkpoint: Path) -> Made:
 
 
 def build(config: Facts) -> tuple[PatchEncoder, None]:
-    return PatchEncoder(widths=tuple(config["widths"]), width=config["width"]), None
+    classes = len(lexicon()) + 1  # the nouns, and nothing
+    return PatchEncoder(classes, widths=tuple(config["widths"]), width=config["width"]), None
 
 
 @torch.no_grad()

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmcourse.files import draft_of
+
 State = dict[str, Any]
 FORMAT = 1
 
@@ -36,20 +38,16 @@ def save_checkpoint(path: Path, state: State) -> None:
     """
     contents = io.BytesIO()
     torch.save({"format": FORMAT, **state}, contents)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("wb") as file:
+        with draft_of(path) as draft, draft.open("wb") as file:
             file.write(contents.getbuffer())
             file.flush()
             os.fsync(file.fileno())  # the move must not reach the disk before what is moved
-        os.replace(draft, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(
             f"the checkpoint {path} cannot be written ({reason}); free space or choose another path"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> State | None:

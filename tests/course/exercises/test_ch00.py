@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers
 
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import ch00, find
@@ -249,22 +249,7 @@ for exercise_id, answer, words in WRONG:
     ANSWERS.wrong(exercise_id, words)(answer)
 
 
-def label(value):
-    return getattr(value, "__name__", None)
-
-
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=label)
-def test_right_answers_pass(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=label)
-def test_wrong_answers_are_rejected_and_named(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
-
-
-def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    ANSWERS.assert_enough(ch00.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch00.EXERCISES)
 
 
 def test_no_two_mistakes_are_named_alike():

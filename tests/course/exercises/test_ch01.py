@@ -2,12 +2,11 @@
 
 import math
 
-import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers
 from torch.nn import functional as F
 
-from mmcourse.course.exercises import find
+from mmcourse.course.exercises import ch01, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -396,24 +395,7 @@ def block_without_norms(x, attend, feed_forward, norm_1, norm_2):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-def _name(value):
-    return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
-
-
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
-def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
-def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
-
-
-def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    from mmcourse.course.exercises import ch01
-
-    ANSWERS.assert_enough(ch01.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch01.EXERCISES)
 
 
 def test_the_gradient_that_the_exercise_asks_for_is_the_one_of_autograd():

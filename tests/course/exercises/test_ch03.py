@@ -3,11 +3,9 @@
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers
 
-from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import ch03, find
 
 ANSWERS = Answers()
@@ -579,32 +577,7 @@ def mask_asking_the_rest(tokens, chosen, dice, strangers, mask_id):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-def _name(value):
-    return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
-
-
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
-def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
-def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
-
-
-MISTAKES = [(exercise.id, mistake) for exercise in ch03.EXERCISES for mistake in exercise.mistakes]
-
-
-@pytest.mark.parametrize(("exercise_id", "mistake"), MISTAKES, ids=lambda value: getattr(value, "message", value)[:40])
-def test_every_mistake_is_wrong_and_heard_by_its_own_name(exercise_id, mistake):
-    result = grade(find(exercise_id), mistake.answer)
-    assert result.status == "wrong"
-    assert result.message == mistake.message
-
-
-def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    ANSWERS.assert_enough(ch03.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch03.EXERCISES)
 
 
 def test_references_are_those_of_the_library():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers, label
 from torch import nn
 from torch.nn import functional as F
 
@@ -528,18 +528,7 @@ def scaling_centered_only(train, test):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-def _name(value):
-    return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
-
-
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
-def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
-def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch04.EXERCISES)
 
 
 def normalize_along_the_width(image, mean, std):
@@ -561,16 +550,12 @@ def block_with_a_wide_shortcut(x, first, second, across, stride):
         ("04-color-histogram", "256 becomes 0", histogram_in_uint8),
         ("04-residual-block", "does not take the stride", block_with_a_wide_shortcut),
     ],
-    ids=_name,
+    ids=label,
 )
 def test_answers_that_cannot_run_hear_why(exercise_id, words, answer):
     result = grade(find(exercise_id), answer)
     assert result.status == "error"
     assert words in result.message
-
-
-def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    ANSWERS.assert_enough(ch04.EXERCISES)
 
 
 def test_references_are_those_of_the_library():

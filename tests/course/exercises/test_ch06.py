@@ -2,9 +2,8 @@
 
 from itertools import pairwise
 
-import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers
 from torch import nn
 from torch.nn import functional as F
 
@@ -364,22 +363,7 @@ def drop_pictures_alone(i, t, s, d):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-def _name(value):
-    return getattr(value, "__name__", str(value)) if not isinstance(value, tuple) else None
-
-
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows, ids=_name)
-def test_right_answers_pass_however_they_are_written(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows, ids=_name)
-def test_wrong_answers_hear_the_name_of_their_mistake(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
-
-
-def test_every_exercise_has_two_right_and_four_wrong_answers_here():
-    ANSWERS.assert_enough(ch06.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch06.EXERCISES)
 
 
 def test_references_are_those_of_the_library():

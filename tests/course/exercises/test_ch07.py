@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from answers import Answers, assert_right, assert_wrong
+from answers import Answers
 from torch import nn
 from torch.nn import functional as F
 
@@ -407,18 +407,7 @@ def mass_density(maps, masks):
     return torch.einsum("nij,nij->n", maps, shares).div(shares.sum((1, 2))).mean()
 
 
-@pytest.mark.parametrize(("exercise_id", "answer"), ANSWERS.right_rows)
-def test_right_answers_pass(exercise_id, answer):
-    assert_right(exercise_id, answer)
-
-
-@pytest.mark.parametrize(("exercise_id", "words", "answer"), ANSWERS.wrong_rows)
-def test_wrong_answers_are_named(exercise_id, words, answer):
-    assert_wrong(exercise_id, words, answer)
-
-
-def test_every_exercise_is_covered():
-    ANSWERS.assert_enough(ch07.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch07.EXERCISES)
 
 
 def test_references_are_those_of_the_library():

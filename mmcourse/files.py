@@ -1,0 +1,34 @@
+"""Files that are either whole or not there: written beside their place and moved into it in one step.
+
+A full disk or a run that is stopped at any moment leaves the earlier file as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; the file there takes the place of `path` when the block ends without an error.
+
+    The name, `{name}.{process}-{random}.part`, is nobody else's; what a killed process leaves matches `{name}.*.part`.
+    The folder must be there.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_in_one_step(path: Path, content: bytes | str) -> None:
+    """Writes a whole file, text as UTF-8, and makes the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft_of(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
