@@ -14,6 +14,7 @@ from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_backgro
 from mmcourse.datasets.photos import Photo, load_photos
 from mmcourse.datasets.scenes import (
     BACKGROUNDS,
+    CAPTION_PARTS,
     COMPARISONS,
     DIFFICULTIES,
     POSITIONS,
@@ -22,6 +23,7 @@ from mmcourse.datasets.scenes import (
     SIZES,
     SPLITS,
     CaptionEntropy,
+    CaptionRates,
     Noun,
     Question,
     Scene,
@@ -37,6 +39,7 @@ from mmcourse.datasets.scenes import (
     lexicon,
     make_scenes,
     questions,
+    rate_captions,
     related,
     render,
     sample_caption,
@@ -49,6 +52,7 @@ from mmcourse.datasets.transforms import Preprocessing, augment
 
 __all__ = [
     "BACKGROUNDS",
+    "CAPTION_PARTS",
     "COMPARISONS",
     "DIFFICULTIES",
     "POSITIONS",
@@ -57,6 +61,7 @@ __all__ = [
     "SIZES",
     "SPLITS",
     "CaptionEntropy",
+    "CaptionRates",
     "FolderRecord",
     "GlyphSplit",
     "Glyphs",
@@ -86,6 +91,7 @@ __all__ = [
     "on_background",
     "prepare_data",
     "questions",
+    "rate_captions",
     "read_image",
     "related",
     "render",

@@ -1,5 +1,6 @@
 """Metrics: how good a model is, in numbers that other people's tools agree with."""
 
+from mmcourse.metrics.captions import BLEU, CIDEr, bleu, cider_d, rouge_l
 from mmcourse.metrics.classification import (
     AVERAGES,
     PrecisionRecallF1,
@@ -12,16 +13,27 @@ from mmcourse.metrics.classification import (
     reliability,
     top_k_accuracy,
 )
+from mmcourse.metrics.retrieval import Retrieval, mean_average_precision, median_rank, recall_at_k, retrieval
 
 __all__ = [
     "AVERAGES",
+    "BLEU",
+    "CIDEr",
     "PrecisionRecallF1",
     "Reliability",
+    "Retrieval",
     "accuracy",
+    "bleu",
+    "cider_d",
     "confusion_matrix",
     "expected_calibration_error",
+    "mean_average_precision",
+    "median_rank",
     "perplexity",
     "precision_recall_f1",
+    "recall_at_k",
     "reliability",
+    "retrieval",
+    "rouge_l",
     "top_k_accuracy",
 ]

@@ -14,18 +14,16 @@ On pictures of your own, in a folder as `mmcourse.datasets.folder` describes it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmcourse.encoders.pretrained import ImageEncoder, TextEncoder
 from mmcourse.fusion import FUSIONS, FusionTrace, ModalityDropout, Views, make_fusion
-from mmcourse.models.parts import Seen, make_image_encoder, make_text_encoder
-from mmcourse.models.saving import fill, read_folder, save_folder
-from mmcourse.tokenizer import EncodedBatch, Tokenizer
+from mmcourse.models.base import PictureTextModel
+from mmcourse.models.parts import Seen
+from mmcourse.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +62,6 @@ class MultiModalConfig:
             raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, got {self.fusion!r}")
         object.__setattr__(self, "labels", tuple(self.labels))
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MultiModalConfig:
-        """From what a JSON file holds."""
-        known = [each.name for each in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise ValueError(f"config has the fields {', '.join(known)}, got {name!r}")
-        return cls(**values)
-
 
 class Prediction(NamedTuple):
     """The likeliest label of each sample, and `probabilities` (B, classes)."""
@@ -81,7 +70,7 @@ class Prediction(NamedTuple):
     probabilities: Tensor
 
 
-class MultiModalModel(nn.Module):
+class MultiModalModel(PictureTextModel):
     """Picture and text in, one logit a class out.
 
     Args:
@@ -98,13 +87,12 @@ class MultiModalModel(nn.Module):
     torch.Size([3, 2])
     """
 
+    Config: ClassVar[type] = MultiModalConfig
+
     def __init__(self, config: MultiModalConfig, tokenizer: Tokenizer | None = None) -> None:
-        super().__init__()
-        self.config, self.tokenizer = config, tokenizer
         fusion_options = dict(config.fusion_options)
         uses_tokens = FUSIONS[config.fusion].uses_tokens or bool(fusion_options.get("tokens"))
-        self.image_encoder = make_image_encoder(config.image, dict(config.image_options), tokens=uses_tokens)
-        self.text_encoder = make_text_encoder(config.text, self._text_options())
+        super().__init__(config, tokenizer, tokens=uses_tokens)
         widths = self.image_encoder.width, self.text_encoder.width
         share, learned = config.modality_dropout, config.learned_placeholder
         self.missing = ModalityDropout(*widths, share=share, learned=learned)
@@ -143,90 +131,25 @@ class MultiModalModel(nn.Module):
         seen = self.fusion.trace(self.views(images, tokens, mask))
         return seen._replace(output=self.head(self.dropout(seen.output)))
 
-    def tokenize(self, texts: Sequence[str]) -> EncodedBatch:
-        """Texts as the text encoder reads them: ids (B, L) and mask (B, L)."""
-        encoder = getattr(self.text_encoder, "encoder", None)
-        if isinstance(encoder, TextEncoder):
-            return EncodedBatch(*encoder.tokenize(texts))
-        if self.tokenizer is None:
-            raise ValueError(f"the model has no tokenizer for its text encoder {self.config.text!r}; give it one")
-        return self.tokenizer.encode_batch(texts)
-
-    @torch.no_grad()
     def predict(
         self, images: Tensor | None, texts: Sequence[str] | Tensor | None, *, batch_size: int = 256
     ) -> Prediction:
         """The likeliest label of each picture with its text, in evaluation mode; either may be None or features."""
         if images is None and texts is None:
             raise ValueError("images, texts or both must be given, got None for both")
-        device, training = self.missing.image.device, self.training
         batches = range(0, len(texts if images is None else images), batch_size)
-        self.eval()
-        try:
-            found = []
+        found = []
+        with self.evaluating():
             for start in batches:
                 part = slice(start, start + batch_size)
-                x = None if images is None else images[part].to(device)
+                x = None if images is None else images[part].to(self.device)
                 ids, mask = self._ids(None if texts is None else texts[part])
                 found.append(self(x, ids, mask).softmax(dim=-1).cpu())
-        finally:
-            self.train(training)
         probabilities = torch.cat(found) if found else torch.zeros(0, len(self.config.labels))
         return Prediction([self.config.labels[i] for i in probabilities.argmax(dim=-1).tolist()], probabilities)
 
-    def save(self, folder: str | Path) -> None:
-        """Writes config.json, model.safetensors and tokenizer.json; of a pretrained network its fingerprint alone."""
-        weights = self._stored()
-        config = {"config": asdict(self.config), "pretrained": self._fingerprints()}
-        save_folder(folder, type(self).__name__, config, weights, self.tokenizer)
-
-    @classmethod
-    def load(
-        cls, folder: str | Path, device: torch.device | str | None = None, *, check_pretrained: bool = True
-    ) -> MultiModalModel:
-        """The model that `save` wrote, in evaluation mode, on the CPU or the device asked for.
-
-        Args:
-            check_pretrained: refuse a pretrained network that is not, to the bit, the one of the saving machine.
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: the files are damaged or do not fit together, or a pretrained network has changed.
-        """
-        values, weights, tokenizer = read_folder(folder, cls.__name__)
-        model = cls(MultiModalConfig.from_dict(values["config"]), tokenizer)
-        for name, mark in model._fingerprints().items() if check_pretrained else ():
-            if mark != values["pretrained"].get(name):
-                raise ValueError(
-                    f"the pretrained network {name!r} is not the one that the model was trained with, so it would see "
-                    "other features; install the versions of then, train again, or pass check_pretrained=False"
-                )
-        fill(model, weights, model._stored())
-        return model.eval() if device is None else model.eval().to(device)
-
-    def _text_options(self) -> dict[str, Any]:
-        """The options of the text encoder, with the size of the vocabulary from the tokenizer."""
-        options = dict(self.config.text_options)
-        if self.tokenizer is not None and self.config.text in ("bag", "transformer"):
-            size = options.setdefault("vocabulary_size", len(self.tokenizer))
-            if size < len(self.tokenizer):
-                raise ValueError(f"vocabulary_size must be at least {len(self.tokenizer)}, the tokenizer's, got {size}")
-        return options
-
     def _ids(self, texts: Sequence[str] | Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        device = self.missing.image.device
         if texts is None or isinstance(texts, Tensor):
-            return None if texts is None else texts.to(device), None
+            return None if texts is None else texts.to(self.device), None
         ids, mask = self.tokenize(texts)
-        return ids.to(device), mask.to(device)
-
-    def _pretrained(self) -> dict[str, ImageEncoder | TextEncoder]:
-        parts = self.named_modules()
-        return {path: part for path, part in parts if isinstance(part, ImageEncoder | TextEncoder)}
-
-    def _fingerprints(self) -> dict[str, str]:
-        return {part.name: part.fingerprint for part in self._pretrained().values()}
-
-    def _stored(self) -> dict[str, Tensor]:
-        """The weights that are this model's own."""
-        frozen = tuple(f"{path}." for path in self._pretrained())
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(frozen)}
+        return ids.to(self.device), mask.to(self.device)

@@ -10,6 +10,7 @@ import pytest
 
 from mmcourse.datasets.scenes import (
     BACKGROUNDS,
+    CAPTION_PARTS,
     COMPARISONS,
     DIFFICULTIES,
     POSITIONS,
@@ -17,7 +18,10 @@ from mmcourse.datasets.scenes import (
     RELATIONS,
     SIZES,
     SPLITS,
+    Scene,
+    SceneObject,
     Truth,
+    Verdict,
     caption_is_true,
     captions,
     lexicon,
@@ -205,6 +209,98 @@ SCENE = sample_scene(3)  # a small door at the top right on pink
 
 
 @pytest.mark.parametrize(
+    ("text", "part", "reason"),
+    [
+        ("a door on a blue background", "background", "the background is pink"),
+        ("a blue background", "background", "the background is pink"),
+        ("a cat", "noun", "there is no cat"),
+        ("a large cat", "noun", "there is no cat"),
+        ("a large door", "size", "there is no large door"),
+        ("two doors", "count", "there are not two doors, but one"),
+        ("two small doors and a cat", "count", "there are not two small doors, but one"),
+        ("two large doors", "count", "there are not two doors, but one"),
+        ("a door at the left", "place", "no such door is at the left"),
+        ("a large door at the left", "size", "there is no large door"),
+        ("a cat at the left on a blue background", "noun", "there is no cat"),
+        ("a door left of another door", "count", "a door is alone, there is no other"),
+        ("a door left of a cat", "noun", "there is no cat"),
+        ("a door at the left on a blue background", "place", "no such door is at the left"),
+        ("a door and a cat on a blue background", "noun", "there is no cat"),
+    ],
+)
+def test_false_sentences_and_what_is_false(text, part, reason):
+    verdict = caption_is_true(SCENE, text)
+    assert verdict == Verdict(Truth.FALSE, reason, part)
+    assert not verdict
+
+
+def arranged(*things, background="blue"):
+    """A scene of (size, noun, cell)."""
+    objects = tuple(
+        SceneObject(noun=noun, group="", size=size, cell=cell, box=(0, 0, 1, 1), side=1, rotation=0, flip=False)
+        for size, noun, cell in things
+    )
+    return Scene(split="test", index=0, difficulty="standard", background=background, objects=objects)
+
+
+CATS = arranged(("small", "cat", 0), ("large", "cat", 5), ("large", "dog", 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "reason"),
+    [
+        ("three cats", "count", "there are not three cats, but two"),
+        ("two small cats", "size", "there are not two small cats, but one"),
+        ("two dogs", "count", "there are not two dogs, but one"),
+        ("two medium cats", "size", "there is no medium cat"),
+        ("three small cats", "count", "there are not three small cats, but one"),
+        ("a small cat at the right", "place", "no such cat is at the right"),
+        ("a cat right of a dog", "relation", "a cat is not right of a dog"),
+        ("a cat above a small dog", "size", "there is no small dog"),
+        ("a small cat left of another small cat", "size", "a small cat is alone, there is no other"),
+        ("a dog above another dog", "count", "a dog is alone, there is no other"),
+        ("a small cat as large as a dog", "comparison", "a small cat is not as large as a dog"),
+        ("a cat larger than another cat", None, "it is so"),
+        ("a large cat above a dog", None, "it is so"),
+        ("a cat and a dog", None, "it is so"),
+    ],
+)
+def test_what_is_false_of_three_things(text, part, reason):
+    verdict = caption_is_true(CATS, text)
+    assert (verdict.part, verdict.reason) == (part, reason)
+    assert verdict.truth is (Truth.TRUE if part is None else Truth.FALSE)
+
+
+def test_of_three_two_is_false_and_one_is_true():
+    pigs = arranged(("small", "pig", 0), ("small", "pig", 4), ("large", "pig", 8))
+    assert caption_is_true(pigs, "two pigs") == Verdict(Truth.FALSE, "there are not two pigs, but three", "count")
+    assert all(caption_is_true(pigs, text) for text in ("a pig", "a small pig", "two small pigs", "three pigs"))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (list(BACKGROUNDS), {"background"}),
+        (["two", "three"], {"count"}),
+        (list(SIZES), {"size", "place"}),  # place: a thing of the wrong size, which stands elsewhere
+        (["left", "right"], {"relation", "place"}),
+        (["above", "below"], {"relation"}),
+        (["larger", "smaller"], {"comparison"}),
+    ],
+)
+def test_a_changed_word_is_blamed(words, parts):
+    blamed = Counter()
+    for scene in sample_scenes(300, start=500):
+        for text in captions(scene):
+            for i, word in enumerate(tokens := text.split()):
+                for other in set(words) - {word} if word in words else ():
+                    verdict = caption_is_true(scene, " ".join([*tokens[:i], other, *tokens[i + 1 :]]))
+                    blamed[verdict.part] += verdict.truth is Truth.FALSE
+    assert set(+blamed) == parts
+    assert parts <= set(CAPTION_PARTS)
+
+
+@pytest.mark.parametrize(
     ("text", "truth", "reason"),
     [
         ("A small door at the top right on a pink background.", Truth.TRUE, ""),
@@ -215,7 +311,7 @@ SCENE = sample_scene(3)  # a small door at the top right on pink
         ("a door on a blue background", Truth.FALSE, "the background is pink"),
         ("a large door", Truth.FALSE, "there is no large door"),
         ("two doors", Truth.FALSE, "there are not two doors, but one"),
-        ("a door left of another door", Truth.FALSE, "a door is not left of a door"),
+        ("a door left of another door", Truth.FALSE, "a door is alone"),
         ("two small doors and a cat", Truth.FALSE, "there are not two small doors, but one"),
         ("", Truth.UNPARSEABLE, "found the end"),
         ("a", Truth.UNPARSEABLE, "found the end"),
@@ -240,3 +336,4 @@ def test_verdicts_and_their_reasons(text, truth, reason):
     assert verdict.truth is truth
     assert bool(verdict) == (truth is Truth.TRUE)
     assert reason in verdict.reason
+    assert (verdict.part is None) == (truth is not Truth.FALSE)

@@ -25,11 +25,13 @@ from .lexicon import (
     lexicon,
 )
 from .questions import QUESTION_KINDS, Question, questions
+from .rating import CaptionRates, rate_captions
 from .render import SceneBatch, make_scenes, render
-from .truth import Truth, UnparseableError, Verdict, caption_is_true, parse
+from .truth import CAPTION_PARTS, Truth, UnparseableError, Verdict, caption_is_true, parse
 
 __all__ = [
     "BACKGROUNDS",
+    "CAPTION_PARTS",
     "COMPARISONS",
     "DIFFICULTIES",
     "POSITIONS",
@@ -39,6 +41,7 @@ __all__ = [
     "SPLITS",
     "Background",
     "CaptionEntropy",
+    "CaptionRates",
     "Noun",
     "Question",
     "Scene",
@@ -59,6 +62,7 @@ __all__ = [
     "make_scenes",
     "parse",
     "questions",
+    "rate_captions",
     "related",
     "render",
     "sample_caption",

@@ -15,7 +15,7 @@ are different. A capital letter at the start and a full stop at the end do no ha
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from .grammar import Scene, SceneObject, related, size_order
@@ -28,12 +28,22 @@ class Truth(Enum):
     UNPARSEABLE = "unparseable"
 
 
+# What a sentence can get wrong.
+CAPTION_PARTS = ("noun", "count", "size", "place", "relation", "comparison", "background")
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What `caption_is_true` found; as a condition it holds only for a true sentence."""
+    """What `caption_is_true` found; as a condition it holds only for a true sentence.
+
+    `part` is what a false sentence gets wrong, one of `CAPTION_PARTS`, and None for any other sentence. Of several
+    false parts it is the one that is read first, the background last. A size is to blame only where the sentence would
+    be right about its thing without it; where a thing is missing, nothing else that is said of it counts.
+    """
 
     truth: Truth
     reason: str
+    part: str | None = None
 
     def __bool__(self) -> bool:
         return self.truth is Truth.TRUE
@@ -76,8 +86,8 @@ def caption_is_true(scene: Scene, text: str) -> Verdict:
         sentence = parse(text)
     except UnparseableError as error:
         return Verdict(Truth.UNPARSEABLE, str(error))
-    reason = _denial(scene, sentence)
-    return Verdict(Truth.TRUE, "it is so") if reason is None else Verdict(Truth.FALSE, reason)
+    denial = _denial(scene, sentence)
+    return Verdict(Truth.TRUE, "it is so") if denial is None else Verdict(Truth.FALSE, denial[1], denial[0])
 
 
 def parse(text: str) -> Sentence:
@@ -184,26 +194,40 @@ class _Reader:
         return Phrase(noun=noun.name, size=size, count=count)
 
 
-def _denial(scene: Scene, sentence: Sentence) -> str | None:
-    """Why the sentence is false of the scene, or None if it is true."""
-    if sentence.background not in (None, scene.background):
-        return f"the background is {scene.background}"
+def _denial(scene: Scene, sentence: Sentence) -> tuple[str, str] | None:
+    """The first false part of the sentence and why it is false of the scene, or None if all is true."""
     for phrase in sentence.phrases:
-        number = sum(map(phrase.fits, scene.objects))
-        if number == 0:
-            return f"there is no {phrase.size + ' ' if phrase.size else ''}{phrase.noun}"
-        if phrase.count > 1 and number != phrase.count:
-            return f"there are not {phrase}, but {NUMBERS[number]}"
+        if (denial := _miscounted(scene, phrase)) is not None:
+            return denial
     if sentence.position is not None:
         subject = sentence.phrases[0]
         if not any(subject.fits(thing) and stands_at(thing, sentence.position) for thing in scene.objects):
-            return f"no such {subject.noun} is at the {sentence.position}"
+            return "place", f"no such {subject.noun} is at the {sentence.position}"
     if sentence.link is not None:
         subject, other = sentence.phrases[0], sentence.other
-        pairs = itertools.permutations(scene.objects, 2)
-        if not any(subject.fits(a) and other.fits(b) and _linked(a, sentence.link, b) for a, b in pairs):
-            return f"{subject} is not {sentence.link} {other}"
+        pairs = [(a, b) for a, b in itertools.permutations(scene.objects, 2) if subject.fits(a) and other.fits(b)]
+        if not pairs:
+            part = "count" if scene.count(other.noun) == 1 else "size"
+            return _miscounted(scene, other) or (part, f"{subject} is alone, there is no other")
+        if not any(_linked(a, sentence.link, b) for a, b in pairs):
+            part = "comparison" if sentence.link in COMPARISONS else "relation"
+            return part, f"{subject} is not {sentence.link} {other}"
+    if sentence.background not in (None, scene.background):
+        return "background", f"the background is {scene.background}"
     return None
+
+
+def _miscounted(scene: Scene, phrase: Phrase) -> tuple[str, str] | None:
+    """Which part of `two small cats` is false, and why, or None if there are just so many."""
+    number = sum(map(phrase.fits, scene.objects))
+    if number == phrase.count or number > phrase.count == 1:
+        return None
+    plain = None if phrase.size is None else _miscounted(scene, replace(phrase, size=None))
+    if number == 0:
+        part = "noun" if phrase.size is None else "size"
+        return plain or (part, f"there is no {phrase.size + ' ' if phrase.size else ''}{phrase.noun}")
+    part = "count" if phrase.size is None or plain else "size"
+    return part, f"there are not {phrase}, but {NUMBERS[number]}"
 
 
 def stands_at(thing: SceneObject, position: str) -> bool:
