@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import errno
+import hashlib
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mmcourse
 from mmcourse.content import content_dir
 from mmcourse.course import doctor, progress, workspace
 from mmcourse.course.errors import CourseError
+from mmcourse.course.grading import command
+
+if TYPE_CHECKING:
+    from mmcourse import recipes
 
 MARKS = {"done": "✓", "wrong": "✗", "error": "✗", "unwritten": "○", "missing": "?", "ok": "✓", "note": "·", "bad": "✗"}
 _ALLOW = "; allow writing there or name another folder"
@@ -84,10 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--list", action="store_true", help="list the recipes and how good their bundled files are")
     train.add_argument("--out", type=Path, help="the folder of the file (default: trained, in your work folder)")
     train.add_argument("--steps", type=int, help="how long to train (default: as long as the bundled file)")
+    train.add_argument("--data", help="a world that the recipe names, or a folder of pictures with texts")
+    train.add_argument("--batch-size", type=int, help="samples of a step, over all processes")
+    train.add_argument("--chunk", type=int, help="how many of them in memory at once: the same result, more slowly")
+    train.add_argument("--mixed-precision", action="store_const", const=True, help="compute in half precision")
     train.add_argument("--restart", action="store_true", help="begin again, in place of what is there from before")
     train.add_argument(
         "--bundle", action="store_true", help="replace the file that comes with the course (for authors)"
     )
+    caption = add("caption", _caption, "write a sentence about a picture")
+    caption.add_argument("image", type=Path, help="the picture's file, of any size")
+    caption.add_argument("--model", type=Path, help="a file of `mmcourse train captioner` (default: the course's own)")
+    command.arguments(add("grade", command.grade, "grade submissions, each answer in its own process (for teachers)"))
     build = add("build", _build, "build the notebooks from their sources (for authors)")
     build.add_argument("chapter", nargs="?", help="only this chapter, such as 01")
     build.add_argument("--force", action="store_true", help="also those whose source did not change")
@@ -193,7 +207,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from mmcourse import recipes  # imports torch
+    from mmcourse import distributed, recipes  # imports torch
     from mmcourse.runtime import set_threads
     from mmcourse.train import CheckpointError, DivergedError
 
@@ -202,18 +216,47 @@ def _train(options: argparse.Namespace) -> int:
         return 0
     folder = _work(options) / "trained" if options.out is None else options.out.expanduser()
     set_threads(1)  # small models gain little from more, and one thread gives the same numbers every time
+    asked = {name: getattr(options, name) for name in ("data", *recipes.OPTIONS) if getattr(options, name) is not None}
     try:
-        done = recipes.follow(recipes.find(options.name), folder, steps=options.steps, restart=options.restart)
+        if options.bundle and asked:
+            raise recipes.RecipeError(f"--bundle is for the recipe as it is; leave out {_flags(asked)}")
+        recipe = recipes.find(options.name)
+        done = recipes.follow(recipe, folder, steps=options.steps, restart=options.restart, **asked)
+        if not distributed.is_main():
+            return 0
         path = recipes.bundle(done) if options.bundle else done.path
+    except distributed.ElsewhereError:
+        return 2  # process 0 says why
     except (recipes.RecipeError, CheckpointError, DivergedError) as error:
         raise CourseError(str(error)) from None
+    return _report(options.name, done, path)
+
+
+def _report(name: str, done: recipes.Finished, path: Path) -> int:
+    """What came out of a training; the exit code says whether it is good enough."""
     quality = done.quality
     verdict = "reached" if quality.met else "NOT reached"
-    print(f"{options.name}: {done.steps:,} steps in {done.seconds:.0f} s")
-    print(f"{quality.measure}: {quality.value:.4f}; the target, at most {quality.at_most:g}, is {verdict}")
-    print(", ".join(f"{name} {value:.6g}" for name, value in quality.more.items()))
-    print(f"{path}\nsha256 {recipes.sha256(path)}, {path.stat().st_size:,} bytes")
+    target = "" if quality.at_most is None else f"; the target, at most {quality.at_most:g}, is {verdict}"
+    print("\n".join((f"{name}: {done.steps:,} steps in {done.seconds:.0f} s", *done.notes)))
+    print(f"{quality.measure}: {quality.value:.4f}{target}")
+    print(", ".join(f"{word} {value:.6g}" for word, value in quality.more.items()))
+    content = path.read_bytes()
+    print(f"{path}\nsha256 {hashlib.sha256(content).hexdigest()}, {len(content):,} bytes")
     return 0 if quality.met else 1
+
+
+def _caption(options: argparse.Namespace) -> int:
+    from mmcourse import recipes  # imports torch
+
+    try:
+        print(recipes.caption_image(options.image.expanduser(), model=options.model).text)
+    except recipes.RecipeError as error:
+        raise CourseError(str(error)) from None
+    return 0
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _list_recipes() -> None:
@@ -226,6 +269,8 @@ def _list_recipes() -> None:
         if facts:
             quality = facts["quality"]
             bundled = f"{quality['measure']} {quality['value']:.4f}, {facts['seconds']} s on {facts['machine']}"
+        if recipe.worlds:
+            bundled += f"; --data {', '.join(recipe.worlds)} or a folder; {_flags(sorted(recipe.options))}"
         print(_line(f"{name}  ", recipe.about, bundled))
 
 

@@ -7,10 +7,12 @@ lie in `data/checkpoints`, each listed in a manifest with its checksum, its comm
 True
 """
 
-from mmcourse.recipes.base import Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.captioner import caption_image
 from mmcourse.recipes.registry import RECIPES, Finished, bundle, find, follow, load_trained, read_manifest
 
 __all__ = [
+    "OPTIONS",
     "RECIPES",
     "Finished",
     "Made",
@@ -19,6 +21,7 @@ __all__ = [
     "RecipeError",
     "Trained",
     "bundle",
+    "caption_image",
     "find",
     "follow",
     "load_trained",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from mmcourse.files import write_in_one_step
 from mmcourse.tokenizer import Tokenizer
 
 Facts = dict[str, Any]
 KEY = "mmcourse"  # one entry of metadata: safetensors writes several in no particular order
 FORMAT = 1
+OPTIONS = ("batch_size", "mixed_precision", "chunk")  # what a recipe's training may let one choose
 
 
 class RecipeError(RuntimeError):
@@ -41,24 +42,31 @@ class Trained(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What training gives: the model, what `Recipe.build` needs to build it again (JSON), and how long it took."""
+    """What training gives: the model, what `Recipe.build` needs to build it again (JSON), and how long it took.
+
+    `notes` are lines for the final report, such as which pictures of a folder could not be read.
+    """
 
     model: nn.Module
     config: Facts
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 class Quality(NamedTuple):
-    """How good a trained model is: a measured value that must be `at_most` so much, and further numbers beside it."""
+    """How good a trained model is: a measured value that must be `at_most` so much, and further numbers beside it.
+
+    `at_most` is None where nobody can know what to expect: on data of the learner's own.
+    """
 
     measure: str
     value: float
-    at_most: float
+    at_most: float | None
     more: dict[str, float]
 
     @property
     def met(self) -> bool:
-        return self.value <= self.at_most
+        return self.at_most is None or self.value <= self.at_most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +78,12 @@ class Recipe:
         about: one line for the list.
         steps: how long the bundled file was trained.
         train: `train(steps=, checkpoint=)` -> Made; goes on from `checkpoint` where there is one, as `fit` does.
+            With `worlds` it is also given `data=`, and those of its `options` that were asked for.
         build: `build(config)` -> the model without its weights, and its tokenizer if it has one.
-        evaluate: `evaluate(trained)` -> Quality, always on the same data.
+        evaluate: `evaluate(trained)` -> Quality, always on the same data; with `worlds` it is also given `data=`.
+        worlds: what the model can be trained on beside a folder of pictures with texts, the recipe's own world first:
+            `data` is one of these names or the folder's Path. Empty: it is trained on its own data alone.
+        options: which of `OPTIONS` its `train` takes.
     """
 
     name: str
@@ -79,18 +91,59 @@ class Recipe:
     steps: int
     train: Callable[..., Made]
     build: Callable[[Facts], tuple[nn.Module, Tokenizer | None]]
-    evaluate: Callable[[Trained], Quality]
+    evaluate: Callable[..., Quality]
+    worlds: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
 
 
 def file_name(name: str) -> str:
     return f"{name}.safetensors"
 
 
+def choose_data(recipe: Recipe, data: str | Path | None) -> str | Path | None:
+    """The data to train on: a name among the recipe's worlds, a folder's path, or None if the recipe has no choice.
+
+    Raises:
+        RecipeError: the recipe has no choice, or there is neither a world nor a folder of that name.
+    """
+    if data is None or data in recipe.worlds:
+        return data or next(iter(recipe.worlds), None)
+    if not recipe.worlds:
+        raise RecipeError(f"{recipe.name} is trained on its own data alone; leave --data out")
+    folder = Path(data).expanduser()
+    if not folder.is_dir():
+        choices = ", ".join(recipe.worlds)
+        raise RecipeError(f"--data must be {choices} or a folder with pictures and metadata.jsonl, got {str(data)!r}")
+    return folder
+
+
+def run_name(recipe: Recipe, data: str | Path | None) -> str:
+    """What the files of a run are called: data other than the recipe's own gets a name of its own."""
+    if data is None or data == recipe.worlds[0]:
+        return recipe.name
+    if isinstance(data, str):
+        return f"{recipe.name}-{data}"
+    where = data.resolve()
+    word = "".join(letter if letter.isalnum() else "-" for letter in where.name)
+    return f"{recipe.name}-{word}-{hashlib.sha256(str(where).encode()).hexdigest()[:6]}"
+
+
+def check_options(recipe: Recipe, options: dict[str, Any]) -> None:
+    """Raises a RecipeError for an option that the recipe does not take, or a number below 1."""
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name not in recipe.options:
+            known = ", ".join(f"--{each.replace('_', '-')}" for each in sorted(recipe.options)) or "none of its kind"
+            raise RecipeError(f"{recipe.name} has no {flag}; it has {known}")
+        if value < 1:
+            raise RecipeError(f"{flag} must be at least 1, got {value}")
+
+
 def write_trained(path: Path, recipe: Recipe, made: Made, *, steps: int) -> None:
     """Writes a trained model in one step; the same model gives the same bytes."""
     weights = {name: value.detach().cpu().half().contiguous() for name, value in made.model.state_dict().items()}
     facts = {"format": FORMAT, "recipe": recipe.name, "steps": steps, "config": made.config}
-    write_bytes(path, save(weights, metadata={KEY: json.dumps(facts, ensure_ascii=False)}))
+    write_in_one_step(path, save(weights, metadata={KEY: json.dumps(facts, ensure_ascii=False)}))
 
 
 def read_trained(path: Path, recipe: Recipe) -> Trained:
@@ -122,14 +175,3 @@ def read_trained(path: Path, recipe: Recipe) -> Trained:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes beside `path`, then moves the file into place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ on it. A batch that depends on nothing but the step is what an interrupted run f
 
 from mmcourse.train.batches import Batches
 from mmcourse.train.checkpoint import CheckpointError
+from mmcourse.train.chunks import in_chunks
 from mmcourse.train.loop import DivergedError, Evaluation, History, fit
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
 
@@ -16,6 +17,7 @@ __all__ = [
     "Evaluation",
     "History",
     "fit",
+    "in_chunks",
     "make_optimizer",
     "warmup_cosine",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,14 @@ from mmcourse.train.checkpoint import (
     save_checkpoint,
 )
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
+from mmcourse.train.parallel import (
+    average,
+    average_gradients,
+    copy_from_first,
+    process_count,
+    process_rank,
+    share_of,
+)
 
 
 class Evaluation(NamedTuple):
@@ -69,9 +77,13 @@ def fit(
     evaluate_every: int = 100,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
+    facts: Mapping[str, Any] | None = None,
     description: str | None = "Training",
 ) -> History:
     """Trains `model` where it is, and returns what happened.
+
+    In several processes (`mmcourse.distributed`) `batches` gives the whole batch in each, which then computes on its
+    rows of it; process 0 alone writes checkpoints and shows the progress.
 
     Args:
         loss: `loss(model, batch)`, a single number to make smaller.
@@ -87,6 +99,7 @@ def fit(
         evaluate: called in evaluation mode and without gradients every `evaluate_every` steps and at the end.
         checkpoint: a file. It is written every `checkpoint_every` steps and at the end; if it is there already, the
             run goes on from it and ends with the very same weights as if it had never stopped.
+        facts: what else makes this run what it is, such as {"batch_size": 64}; a checkpoint of other facts is refused.
         description: of the progress bar; None shows none.
     Raises:
         DivergedError: the loss or a gradient is not finite. The weights and the checkpoint are the last good ones.
@@ -96,17 +109,19 @@ def fit(
     settings = {
         "learning_rate": learning_rate, "weight_decay": weight_decay, "betas": list(betas), "steps": steps,
         "warmup": warmup, "final": final, "clip": clip, "seed": seed, "generators": len(generators),
+        **(facts or {}),
     }  # fmt: skip
     _check(settings, evaluate_every, checkpoint_every)
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, learning_rate=learning_rate, weight_decay=weight_decay, betas=betas)
     run = _Run(model, optimizer, _Precision(device, mixed_precision), generators, device)
     path = None if checkpoint is None else Path(checkpoint)
-    training = model.training
+    training, description = model.training, description if process_rank() == 0 else None
     with _own_randomness(seed, device):
         if path is not None:
             prepare(path)
             run.load(path, settings)
+        copy_from_first(model)
         begin = time.perf_counter() - run.seconds
         bar = range(run.step, steps)
         bar = bar if description is None else progress(bar, description)
@@ -116,7 +131,7 @@ def fit(
                 share = warmup_cosine(step, steps=steps, warmup=warmup, final=final)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * share
-                value = _step(run, loss, to_device(batches(step), device), clip, path)
+                value = _step(run, loss, to_device(share_of(batches(step)), device), clip, path)
                 run.step, run.seconds = step + 1, time.perf_counter() - begin
                 run.losses.append(value)
                 if description is not None:
@@ -137,15 +152,16 @@ def _step(
 ) -> float:
     """One step of gradient descent; returns the loss before it."""
     run.optimizer.zero_grad(set_to_none=True)
-    with run.precision.context():
+    with run.precision.context(), run.dropout():
         value = loss(run.model, batch)
-    number = value.item()
+    number = average(value)
     if not math.isfinite(number):
         raise run.diverged(f"the loss became {number}", path)
     scaler = run.precision.scaler
     scaler.scale(value).backward()
-    scaler.unscale_(run.optimizer)
     learning = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    average_gradients(learning)
+    scaler.unscale_(run.optimizer)
     length = nn.utils.clip_grad_norm_(learning, math.inf if clip is None else clip)
     # With a scaler an overflow is expected now and then: it skips that step by itself and scales less from then on.
     if not scaler.is_enabled() and not math.isfinite(length.item()):
@@ -204,7 +220,15 @@ class _Run:
     seconds: float = 0.0
     saved: int = 0  # the step of the last checkpoint
 
+    def dropout(self) -> Any:
+        """Processes draw alike, so that they agree on every batch; what they drop from their own rows must differ."""
+        turn = self.step * process_count() + process_rank()
+        return _own_randomness(turn, self.device) if process_count() > 1 else nullcontext()
+
     def save(self, path: Path, settings: State) -> None:
+        self.saved = self.step
+        if process_rank() > 0:
+            return
         state = {
             "settings": settings, "step": self.step, "seconds": self.seconds,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
@@ -213,11 +237,13 @@ class _Run:
             "scaler": self.precision.scaler.state_dict(), "random": random_state(self.generators, self.device),
         }  # fmt: skip
         save_checkpoint(path, state)
-        self.saved = self.step
 
     def load(self, path: Path, settings: State) -> None:
         """Goes on from the checkpoint, if there is one."""
         state = load_checkpoint(path)
+        found = torch.tensor(-1 if state is None else state["step"], device=self.device)
+        if average(found) != found.item():
+            raise CheckpointError(f"the processes do not all find the same checkpoint {path}; give them one folder")
         if state is None:
             return
         advice = f"delete {path} or choose another path"

@@ -310,7 +310,7 @@ def test_a_disk_that_cannot_be_written_leaves_the_old_file(made_by, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(base.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         made_by(seed=1)
     assert path.read_bytes() == before

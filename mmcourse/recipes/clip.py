@@ -1,0 +1,261 @@
+"""clip: two towers that bring pictures and texts into one space, on glyphs, scenes or a folder of pictures.
+
+On glyphs and folders the towers are pretrained and frozen, so what they say is computed once; two small projections
+learn. On scenes, which look like nothing that a pretrained network has seen, both towers learn from pixels and words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmcourse import distributed
+from mmcourse.datasets import caption_is_true, captions, load_glyphs, make_scenes
+from mmcourse.encoders.features import extract_features
+from mmcourse.encoders.pretrained import ImageEncoder, load_image_encoder, load_text_encoder
+from mmcourse.metrics import retrieval
+from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
+from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
+from mmcourse.recipes.folder import open_folder
+from mmcourse.runtime import device, seed_everything
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import fit, in_chunks
+
+WORLDS = ("glyphs", "scenes")
+TOWERS = {"image": "efficientnet-lite0", "text": "minilm"}
+SIZE = 128  # pixels of the side that the frozen picture tower reads: a third of the time of 224
+COLORS = ("white", "lightskyblue", "peachpuff", "black")  # backgrounds that glyphs are seen on
+SCENES = 300  # of the validation split, to measure on
+SAVE_EVERY = 50  # steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one kind of data is learned."""
+
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    model: dict[str, Any]
+
+
+FROZEN = Plan(batch_size=256, learning_rate=1e-3, weight_decay=0.1, model={"width": 256, "hidden": 512, "dropout": 0.4})
+PIXELS = Plan(batch_size=128, learning_rate=1e-3, weight_decay=0.05, model={"width": 128})
+
+
+class Pairs(NamedTuple):
+    """Pictures with their texts, as the frozen towers see them."""
+
+    images: Tensor  # (N, views, D): the same picture in several ways
+    texts: Tensor  # (M, E)
+    owners: Tensor  # int64 (M,): the picture of each text
+
+
+class PairBatches:
+    """`batches(step)`: every picture once an epoch, in one of its views and with one of its texts."""
+
+    def __init__(self, pairs: Pairs, size: int) -> None:
+        self.pairs, self.size = pairs, size
+        counts = torch.bincount(pairs.owners, minlength=len(pairs.images))
+        self.counts, self.first = counts, counts.cumsum(0) - counts
+        self.by_owner = pairs.owners.argsort(stable=True)
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        epoch, place = divmod(step, len(self.pairs.images) // self.size)
+        order = torch.randperm(len(self.pairs.images), generator=torch.Generator().manual_seed(epoch))
+        rows = order[place * self.size : (place + 1) * self.size]
+        chance = torch.rand(2, len(rows), generator=torch.Generator().manual_seed((1 << 32) + step))
+        view = (chance[0] * self.pairs.images.shape[1]).long()
+        text = self.by_owner[self.first[rows] + (chance[1] * self.counts[rows]).long()]
+        return self.pairs.images[rows, view], self.pairs.texts[text]
+
+
+class SceneBatches:
+    """`batches(step)`: scenes that no other step sees, each with one of its captions."""
+
+    def __init__(self, tokenizer: WordTokenizer, size: int) -> None:
+        self.tokenizer, self.size = tokenizer, size
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        start = step * self.size
+        texts = tiny_lm.texts(start, self.size)
+        return make_scenes(self.size, start=start).images, *self.tokenizer.encode_batch(texts)
+
+
+def encoder() -> ImageEncoder:
+    """The frozen picture tower."""
+    found = load_image_encoder(TOWERS["image"])
+    found.preprocess = replace(found.preprocess, size=SIZE, resize=SIZE)
+    return found
+
+
+def text_features(texts: list[str], name: str) -> Tensor:
+    """What the frozen text tower says, (M, E)."""
+    options = {"normalize": False, "description": _bar("Reading texts")}
+    return extract_features(load_text_encoder(TOWERS["text"]), texts, name=f"clip-{name}-texts", **options)
+
+
+def glyph_pairs(part: str) -> Pairs:
+    """The glyphs of a part of the published split, on every background, with their names."""
+    glyphs, seen = load_glyphs(quiet=not distributed.is_main()), encoder()
+    views = [
+        extract_features(seen, glyphs.on(color), name=f"clip-glyphs-{color}", description=_bar(f"Looking, on {color}"))
+        for color in COLORS
+    ]
+    rows = getattr(glyphs.split(), part)
+    texts = text_features(glyphs.names, "glyphs")
+    return Pairs(torch.stack(views, dim=1)[rows], texts[rows], torch.arange(len(rows)))
+
+
+class FolderPairs(NamedTuple):
+    """A folder as pairs, lines for the report, and what tells it from another folder."""
+
+    train: Pairs
+    held_out: Pairs
+    notes: tuple[str, ...]
+    digest: str
+
+
+def folder_pairs(path: Path) -> FolderPairs:
+    """The pictures of a folder with their texts; see `open_folder`."""
+    folder = open_folder(path, quiet=not distributed.is_main())
+    name = f"folder-{folder.digest}"
+    images = extract_features(encoder(), folder.dataset, name=f"clip-{name}", description=_bar("Looking"))
+    texts = text_features([record.text for record in folder.dataset.records], name)
+    parts = []
+    for part in (folder.train, folder.held_out):
+        first = torch.tensor([part.owners.tolist().index(place) for place in range(len(part.pictures))])
+        parts.append(Pairs(images[part.rows[first], None], texts[part.rows], part.owners))
+    return FolderPairs(*parts, folder.notes, folder.digest)
+
+
+def loss(model: CLIP, batch: tuple[Tensor, ...], *, chunk: int | None = None) -> Tensor:
+    """The loss of the whole batch, of which each process holds some rows and `chunk` of them at a time in memory."""
+    images = in_chunks(model.encode_image, batch[0], chunk=chunk)
+    texts = in_chunks(model.encode_text, *batch[1:], chunk=chunk)
+    features = ClipFeatures(distributed.gather(images), distributed.gather(texts), model.scale, model.bias)
+    return model.loss(features)
+
+
+def train(
+    *,
+    steps: int,
+    checkpoint: Path | None = None,
+    data: str | Path = "glyphs",
+    batch_size: int | None = None,
+    mixed_precision: bool | None = None,
+    chunk: int | None = None,
+) -> Made:
+    """Trains two towers.
+
+    Args:
+        data: "glyphs", "scenes", or the path of a folder.
+        batch_size: pairs of a step over all processes; by default that of the plan for this data, and in any case no
+            more than there are.
+        chunk: how many pairs each process computes at a time; see `mmcourse.train.in_chunks`.
+    """
+    plan, facts, notes, tokenizer = PIXELS if data == "scenes" else FROZEN, {}, (), None
+    if data == "scenes":
+        tokenizer = WordTokenizer.train(tiny_lm.texts(0, 20_000))
+        size = _batch_size(batch_size or plan.batch_size, None)
+        batches: Callable[[int], Any] = SceneBatches(tokenizer, size)
+        model = CLIPConfig(image="vit", text="transformer", **plan.model)
+    else:
+        if data == "glyphs":
+            pairs = glyph_pairs("train")
+        else:
+            pairs, _, notes, facts["data"] = folder_pairs(Path(data))
+        size = _batch_size(batch_size or plan.batch_size, len(pairs.images))
+        batches = PairBatches(pairs, size)
+        widths = {f"{tower}_options": {"width": part.shape[-1]} for tower, part in zip(TOWERS, pairs[:2], strict=True)}
+        model = CLIPConfig(image="features", text="features", **widths, **plan.model)
+    config = {"model": asdict(model), "vocabulary": None if tokenizer is None else tokenizer.vocabulary}
+    seed_everything(0)
+    towers = build(config)[0]
+    if data != "scenes":
+        center(towers.image_projection, pairs.images.flatten(0, 1))
+        center(towers.text_projection, pairs.texts)
+    history = fit(
+        towers.to(device()), lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
+        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, mixed_precision=mixed_precision,
+        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, facts={"batch_size": size, **facts}, description="clip",
+    )  # fmt: skip
+    return Made(towers, config, history.seconds, notes)
+
+
+@torch.no_grad()
+def center(projection: nn.Module, features: Tensor) -> None:
+    """Lets a projection begin as if each of its features had mean 0 and variance 1, as its start expects."""
+    first = next(part for part in projection.modules() if isinstance(part, nn.Linear))
+    first.weight /= features.std(dim=0) + 1e-3
+    if first.bias is not None:
+        first.bias -= first.weight @ features.mean(dim=0)
+
+
+def build(config: Facts) -> tuple[CLIP, WordTokenizer | None]:
+    words = config["vocabulary"]
+    tokenizer = None if words is None else WordTokenizer(words)
+    return CLIP(CLIPConfig(**config["model"]), tokenizer), tokenizer
+
+
+def with_towers(model: CLIP) -> CLIP:
+    """The same model with the frozen towers in front of its projections: it reads pictures and texts themselves."""
+    if model.config.image != "features":
+        return model
+    options = {"image_options": {"size": SIZE}, "text_options": {}}
+    whole = CLIP(replace(model.config, **TOWERS, **options))
+    whole.load_state_dict(model.state_dict(), strict=False)
+    return whole.eval().to(model.device)
+
+
+def evaluate(trained: Trained, *, data: str | Path = "glyphs") -> Quality:
+    """How often a text does not find its picture among the first ten, on what was not trained on."""
+    model = trained.model
+    if data == "scenes":
+        batch = make_scenes(SCENES, split="val")
+        texts = [captions(scene)[0] for scene in batch.scenes]
+        images, words = model.embed_images(batch.images), model.embed_texts(texts)
+        relevant = torch.tensor([[bool(caption_is_true(scene, text)) for scene in batch.scenes] for text in texts])
+    else:
+        pairs = glyph_pairs("val") if data == "glyphs" else folder_pairs(Path(data)).held_out
+        images, words = model.embed_images(pairs.images[:, 0].contiguous()), model.embed_texts(pairs.texts)
+        relevant = pairs.owners[:, None] == torch.arange(len(images))
+    found, back = retrieval(words @ images.T, relevant), retrieval(images @ words.T, relevant.T)
+    more = {f"text to picture, recall@{k}": value for k, value in found.recall.items()}
+    more |= {f"picture to text, recall@{k}": value for k, value in back.recall.items()}
+    more |= {"pictures": len(images), "texts": len(words)}
+    name = "texts that do not find their picture among the first ten"
+    return Quality(name, 1 - found.recall[10], 0.4 if data == "glyphs" else None, more)
+
+
+def _batch_size(wanted: int, pairs: int | None) -> int:
+    """The size of a batch that the processes can share."""
+    count = distributed.world_size()
+    if wanted % count:
+        raise RecipeError(f"--batch-size must be a multiple of the {count} processes, got {wanted}")
+    size = wanted if pairs is None else min(wanted, pairs - pairs % count)
+    if size < 2:
+        raise RecipeError(f"a batch needs two pairs or more, each the other's wrong answer; got {size}")
+    return size
+
+
+def _bar(text: str) -> str | None:
+    return text if distributed.is_main() else None
+
+
+RECIPE = Recipe(
+    name="clip",
+    about="two towers that bring pictures and texts into one space",
+    steps=300,
+    train=train,
+    build=build,
+    evaluate=evaluate,
+    worlds=WORLDS,
+    options=frozenset({"batch_size", "mixed_precision", "chunk"}),
+)

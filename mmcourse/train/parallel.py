@@ -1,0 +1,82 @@
+"""Several processes that train one model: each computes on its rows of every batch, and all take the same step.
+
+What follows does nothing in a single process, which is the only one that most runs have. With several, started by
+`mmcourse.distributed.start`, the mean of their gradients is the gradient of the whole batch, wherever the loss is a
+mean over rows, or is computed on features that `mmcourse.distributed.gather` has brought together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+def process_count() -> int:
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """The number of this process, counted from 0; process 0 writes and speaks for all."""
+    return distributed.get_rank() if process_count() > 1 else 0
+
+
+def share_of(batch: Any) -> Any:
+    """This process's rows of every tensor and every list of texts in a batch; single numbers go to each.
+
+    Raises:
+        ValueError: the rows cannot be dealt out evenly.
+    """
+    count, rank = process_count(), process_rank()
+    if count == 1:
+        return batch
+    if isinstance(batch, dict):
+        return {name: share_of(value) for name, value in batch.items()}
+    texts = isinstance(batch, list | tuple) and len(batch) > 0 and all(isinstance(item, str) for item in batch)
+    if texts or (isinstance(batch, Tensor) and batch.dim() > 0):
+        if len(batch) % count:
+            raise ValueError(f"a batch of {len(batch)} rows cannot be shared evenly by {count} processes")
+        rows = len(batch) // count
+        return batch[rank * rows : (rank + 1) * rows]
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(share_of(value) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(share_of(value) for value in batch)
+    return batch
+
+
+def copy_from_first(model: nn.Module) -> None:
+    """Gives every process the weights and buffers of process 0."""
+    if process_count() > 1:
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces every gradient by its mean over the processes.
+
+    All of them travel as one vector, which is much quicker than one by one. A parameter that no process used keeps no
+    gradient; one that some did not use counts as zero there.
+    """
+    if process_count() == 1:
+        return
+    parameters = list(parameters)
+    present = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters]
+    used = present[0].new_tensor([parameter.grad is not None for parameter in parameters])
+    vector = torch.cat([*(gradient.flatten() for gradient in present), used])
+    distributed.all_reduce(vector)
+    values = vector[: -len(parameters)] / process_count()
+    pieces = values.split([parameter.numel() for parameter in parameters])
+    for parameter, piece, uses in zip(parameters, pieces, vector[-len(parameters) :].tolist(), strict=True):
+        parameter.grad = piece.view_as(parameter).to(parameter.dtype) if uses else None
+
+
+def average(number: Tensor) -> float:
+    """The mean of a single number over the processes."""
+    if process_count() == 1:
+        return number.item()
+    total = number.detach().double()
+    distributed.all_reduce(total)
+    return total.item() / process_count()

@@ -1,0 +1,266 @@
+"""The recipe of two towers: on a folder through the command, on glyphs and scenes, and in several processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from mmcourse import recipes
+from mmcourse.course import cli
+from mmcourse.datasets import captions, make_scenes
+from mmcourse.models import CLIP, CLIPConfig
+from mmcourse.recipes import clip
+from mmcourse.recipes.base import RecipeError
+from mmcourse.recipes.folder import open_folder
+from mmcourse.train.checkpoint import load_checkpoint
+
+
+def write_folder(path, count=24, *, broken=(), first=0):
+    """Scenes with two captions each, in the layout of an imagefolder; the broken ones are cut off."""
+    path.mkdir(parents=True)
+    batch = make_scenes(count, start=first)
+    lines = []
+    for number, (image, scene) in enumerate(zip(batch.images, batch.scenes, strict=True)):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path / f"{number}.png")
+        lines += [{"file_name": f"{number}.png", "text": text} for text in captions(scene)[:2]]
+    for number in broken:
+        file = path / f"{number}.png"
+        file.write_bytes(file.read_bytes()[:200])
+    (path / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("data") / "my pictures", 26, broken=(3, 7))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """One cache for these tests, in which no other test looks."""
+    monkeypatch.setenv("MMCOURSE_CACHE", str(tmp_path_factory.getbasetemp() / "clip-cache"))
+    monkeypatch.setattr(clip, "SAVE_EVERY", 2)
+
+
+def train(*arguments):
+    return cli.main(["train", "clip", *map(str, arguments)])
+
+
+# A folder, through the command
+
+
+def test_a_folder_is_trained_on_and_what_is_broken_is_named(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert train("--data", folder, "--steps", 6, "--batch-size", 8, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"2 of 26 pictures were skipped: 3\.png \(.+\); 7\.png \(.+\)", said), said
+    assert "pictures 2, texts 4" in said
+    assert "the target" not in said, "of one's own pictures nobody knows what to expect"
+    (path,) = out.iterdir()
+    assert re.fullmatch(r"clip-my-pictures-[0-9a-f]{6}\.safetensors", path.name)
+    model = recipes.load_trained("clip", path=path).model
+    whole = clip.with_towers(model)
+    pictures, texts = make_scenes(3).images, ["a cat", "two dogs"]
+    features = clip.encoder().encode(pictures), clip.text_features(texts, "test")
+    torch.testing.assert_close(whole.embed_images(pictures), model.embed_images(features[0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.embed_texts(texts), model.embed_texts(features[1]), atol=1e-5, rtol=0)
+
+
+def test_an_interrupted_run_goes_on_to_the_very_same_file(folder, tmp_path, monkeypatch, capsys):
+    options = ("--data", folder, "--steps", 5, "--batch-size", 8)
+    train(*options, "--out", tmp_path / "whole")
+    real = clip.PairBatches.__call__
+    with monkeypatch.context() as patched:
+
+        def stopped(batches, step):
+            if step == 3:
+                raise KeyboardInterrupt
+            return real(batches, step)
+
+        patched.setattr(clip.PairBatches, "__call__", stopped)
+        assert train(*options, "--out", tmp_path / "parts") == 2
+    assert "goes on from step 2" in capsys.readouterr().err
+    (kept,) = (tmp_path / "parts").iterdir()
+    assert kept.name.endswith(".unfinished.pt")
+    assert train("--data", folder, "--steps", 5, "--batch-size", 4, "--out", tmp_path / "parts") == 2
+    assert "has batch_size=8, this run batch_size=4; delete" in capsys.readouterr().err
+    assert train(*options, "--out", tmp_path / "parts", "--chunk", 3) == 0  # in chunks it is the same run
+    (whole,), (parts,) = ((tmp_path / name).iterdir() for name in ("whole", "parts"))
+    first, second = (recipes.load_trained("clip", path=path).model for path in (whole, parts))
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, atol=1e-3, rtol=0)
+
+
+def test_runs_on_other_data_do_not_meet(folder, tmp_path, capsys):
+    other = write_folder(tmp_path / "elsewhere" / "my pictures", 20, first=100)
+    out = tmp_path / "out"
+    for data in (folder, other):
+        assert train("--data", data, "--steps", 1, "--batch-size", 4, "--out", out, "--mixed-precision") == 0
+    assert len(list(out.iterdir())) == 2
+    assert train("--data", other, "--steps", 1, "--batch-size", 4, "--out", out) == 2
+    assert "is there already; --restart replaces it" in capsys.readouterr().err
+
+
+def test_a_folder_that_has_changed_is_another_run(tmp_path, monkeypatch, capsys):
+    path = write_folder(tmp_path / "data", 20)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(clip, "evaluate", None)
+        patched.setitem(recipes.RECIPES, "clip", clip.replace(clip.RECIPE, evaluate=stop))
+        assert train("--data", path, "--steps", 2, "--batch-size", 4, "--out", out) == 2
+    lines = (path / "metadata.jsonl").read_text().replace("a ", "one ", 1)
+    (path / "metadata.jsonl").write_text(lines)
+    assert train("--data", path, "--steps", 2, "--batch-size", 4, "--out", out) == 2
+    assert re.search(r"has data=\w+, this run data=\w+; delete", capsys.readouterr().err)
+
+
+def stop(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
+        (["--data", "{here}"], "holds neither metadata.jsonl nor metadata.csv; write one with file_name and text"),
+        (["--data", "{few}"], "holds 4 pictures that can be read, needed are 20; 1 of 5 pictures was skipped: 2.png"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--chunk", "-1"], "--chunk must be at least 1, got -1"),
+        (["--data", "{good}", "--batch-size", "1"], "a batch needs two pairs or more"),
+        (["--bundle", "--data", "scenes", "--chunk", "3"], "for the recipe as it is; leave out --data, --chunk"),
+    ],
+)
+def test_mistakes_get_one_sentence(folder, tmp_path, capsys, arguments, message):
+    write_folder(tmp_path / "few", 5, broken=(2,))
+    (tmp_path / "here").mkdir()
+    places = {"few": tmp_path / "few", "here": tmp_path / "here", "good": folder}
+    filled = [each.format(**places) for each in arguments]
+    assert train(*filled, "--out", tmp_path / "out", "--steps", 1) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("mmcourse: ")
+    assert message in said
+
+
+def test_recipes_without_a_choice_say_so(tmp_path, capsys):
+    for arguments, message in (
+        (["--data", "glyphs"], "tiny-lm is trained on its own data alone; leave --data out"),
+        (["--chunk", "2"], "tiny-lm has no --chunk; it has none of its kind"),
+    ):
+        assert cli.main(["train", "tiny-lm", *arguments, "--out", str(tmp_path)]) == 2
+        assert message in capsys.readouterr().err
+
+
+# Its parts
+
+
+def test_a_folder_keeps_a_tenth_aside_the_same_each_time(folder):
+    opened = open_folder(folder, quiet=True)
+    again = open_folder(folder, quiet=True)
+    assert opened.held_out.pictures == again.held_out.pictures
+    assert (len(opened.train.pictures), len(opened.held_out.pictures)) == (22, 2)
+    assert not set(opened.train.pictures) & set(opened.held_out.pictures)
+    for part in (opened.train, opened.held_out):
+        for row, text, owner in zip(part.rows.tolist(), part.texts, part.owners.tolist(), strict=True):
+            record = opened.dataset.records[row]
+            assert (record.text, record.path) == (text, part.pictures[owner])
+    images = opened.held_out.images(32, description=None)
+    assert (images.shape, images.dtype) == ((2, 3, 32, 32), torch.uint8)
+    assert images.float().std() > 5
+
+
+def test_every_picture_once_an_epoch_with_a_text_of_its_own():
+    pairs = clip.Pairs(
+        torch.arange(5)[:, None, None] + torch.tensor([0.0, 0.5])[:, None],  # (5, 2, 1): the half is the view
+        torch.tensor([[0.0], [1.1], [2.1], [2.2], [2.3], [3.1], [4.1], [0.2]]),
+        torch.tensor([0, 1, 2, 2, 2, 3, 4, 0]),
+    )
+    batches, texts, views = clip.PairBatches(pairs, 5), set(), set()
+    for step in range(40):
+        images, words = batches(step)
+        assert sorted(images.floor().flatten().tolist()) == [0, 1, 2, 3, 4]
+        assert torch.equal(words.floor(), images.floor())
+        texts |= {round(value, 1) for value in words.flatten().tolist()}
+        views |= set((images % 1).flatten().tolist())
+    assert texts == {0.0, 0.2, 1.1, 2.1, 2.2, 2.3, 3.1, 4.1}
+    assert views == {0.0, 0.5}
+    for ours, theirs in zip(batches(7), clip.PairBatches(pairs, 5)(7), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_projection_starts_as_if_its_features_were_centered():
+    torch.manual_seed(0)
+    options = {"image_options": {"width": 6}, "text_options": {"width": 4}}
+    model = CLIP(CLIPConfig(image="features", text="features", **options, width=8, hidden=5))
+    features = torch.randn(200, 6) * torch.tensor([0.1, 1, 2, 3, 4, 5]) + 7
+    first = model.image_projection[1]
+    weight, bias = first.weight.detach().clone(), first.bias.detach().clone()
+    clip.center(model.image_projection, features)
+    centered = (features - features.mean(0)) / (features.std(0) + 1e-3)
+    torch.testing.assert_close(first(features), centered @ weight.T + bias, atol=1e-4, rtol=1e-4)
+
+
+def test_scenes_are_learned_from_pixels(tmp_path):
+    made = clip.train(steps=2, checkpoint=tmp_path / "run.pt", data="scenes", batch_size=8, chunk=3)
+    assert load_checkpoint(tmp_path / "run.pt")["settings"]["batch_size"] == 8
+    model, tokenizer = clip.build(made.config)
+    model.load_state_dict(made.model.state_dict())
+    quality = clip.evaluate(recipes.Trained(model.eval(), tokenizer, {}), data="scenes")
+    assert quality.at_most is None
+    assert quality.met
+    assert 0.3 < quality.value <= 1, "two steps teach nothing"
+    assert clip.with_towers(model) is model
+
+
+# Several processes
+
+
+def torchrun(count, *arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    command += ["-m", "mmcourse.course.cli", "train", "clip", *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MMCOURSE_DEVICE": "cpu"}
+    return subprocess.Popen(list(map(str, command)), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="torchrun needs a POSIX system")
+def test_the_command_in_two_processes(folder, tmp_path):
+    options = ("--data", folder, "--steps", 5, "--batch-size", 8)
+    out, err = torchrun(2, *options, "--out", tmp_path / "two").communicate(timeout=300)
+    assert out.count("5 steps in") == 1, f"one process speaks: {out}{err}"
+    (two,) = (tmp_path / "two").iterdir()
+    assert recipes.load_trained("clip", path=two).facts["steps"] == 5
+    _, err = torchrun(2, *options, "--out", tmp_path / "two").communicate(timeout=300)
+    assert err.count("is there already; --restart replaces it") == 1
+    _, err = torchrun(2, *options[:-1], 7, "--out", tmp_path / "odd").communicate(timeout=300)
+    assert "mmcourse: --batch-size must be a multiple of the 2 processes, got 7" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="torchrun needs a POSIX system")
+def test_a_killed_process_ends_the_command_with_a_sentence(folder, tmp_path):
+    options = ("--data", folder, "--steps", 100_000, "--batch-size", 8, "--out", tmp_path)
+    running = torchrun(2, *options)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("*.unfinished.pt")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None, running.communicate()[1]
+        time.sleep(0.2)
+    workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(running.pid)], capture_output=True, text=True)
+    last = max(int(pid) for pid in workers.stdout.split())
+    begin = time.monotonic()
+    os.kill(last, signal.SIGKILL)
+    _, err = running.communicate(timeout=120)
+    assert time.monotonic() - begin < 60
+    assert re.search(r"mmcourse: process [12] of 2 .* goes on from step \d+", err), err[-3000:]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
+
+
+def test_open_folder_wraps_the_folders_own_words(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}')
+    with pytest.raises(RecipeError, match=r"metadata\.jsonl line 1 needs 'text' with some text"):
+        open_folder(tmp_path, quiet=True)

@@ -1,0 +1,223 @@
+"""Several processes take the very steps that one would take; and when one of them dies the others say so."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from mmcourse import distributed
+from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
+from mmcourse.train import Batches, fit, in_chunks
+from mmcourse.train.checkpoint import load_checkpoint
+from mmcourse.train.parallel import average, average_gradients, share_of
+
+STEPS = 20
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="torchrun needs a POSIX system")
+
+
+def towers(kind, loss, dropout):
+    """Towers of double precision from pixels, or of single precision from features."""
+    torch.manual_seed(distributed.rank())  # process 0 gives its weights to the others
+    text = {"text": "bag", "text_options": {"vocabulary_size": 30, "width": 12}}
+    if kind == "features":
+        config = CLIPConfig(image="features", image_options={"width": 24}, **text, width=8, hidden=16, dropout=dropout)
+        return CLIP(config)
+    sizes = {"image_size": 16, "patch_size": 8, "width": 16, "depth": 1, "heads": 2}
+    return CLIP(CLIPConfig(image="vit", image_options=sizes, **text, width=8, loss=loss, dropout=dropout)).double()
+
+
+def pairs(kind):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(48, 3, 16, 16, dtype=torch.float64, generator=generator)
+    tokens = torch.randint(30, (48, 5), generator=generator)
+    images = images[:, 0, :2, :12].flatten(1).float() if kind == "features" else images
+    return images, tokens, torch.rand(48, 5, generator=generator) < 0.8
+
+
+def run(*, kind="pixels", loss="info_nce", dropout=0.0, chunk=None, die_at=None, checkpoint=None):
+    """The losses and weights of a short contrastive run; in several processes each calls this."""
+    batches, model = Batches(*pairs(kind), size=16), towers(kind, loss, dropout)
+
+    def batch(step):
+        if step == die_at and distributed.rank() == distributed.world_size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batches(step)
+
+    def global_loss(model, batch):
+        images, tokens, mask = batch
+        image_features = in_chunks(model.encode_image, images, chunk=chunk)
+        text_features = in_chunks(model.encode_text, tokens, mask, chunk=chunk)
+        gathered = distributed.gather(image_features), distributed.gather(text_features)
+        return model.loss(ClipFeatures(*gathered, model.scale, model.bias))
+
+    history = fit(
+        model, global_loss, batch, steps=STEPS, learning_rate=3e-3, clip=0.5, checkpoint=checkpoint,
+        checkpoint_every=4, description=None,
+    )  # fmt: skip
+    return {"losses": history.losses, "weights": model.state_dict()}
+
+
+RUNS = [
+    {},
+    {"loss": "sigmoid", "chunk": 3},
+    {"kind": "features", "chunk": 2},
+    {"kind": "features", "dropout": 0.3},
+]
+
+WORKER = """
+import importlib.util, json, sys, torch
+from mmcourse import distributed
+spec = importlib.util.spec_from_file_location("this_test", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+torch.set_num_threads(1)
+with distributed.start():
+    found = [getattr(module, sys.argv[3])(**options) for options in json.loads(sys.argv[4])]
+    torch.save(found, f"{sys.argv[2]}/{distributed.rank()}.pt")
+"""
+
+
+def torchrun(folder, count, what, *runs):
+    folder.mkdir(exist_ok=True)
+    (folder / "worker.py").write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    command += [folder / "worker.py", __file__, folder, what, json.dumps(runs)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MMCOURSE_DEVICE": "cpu"}
+    return subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, timeout=300)
+
+
+def results(folder, count, what, *runs):
+    """What each process returned from each run."""
+    done = torchrun(folder, count, what, *runs)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def assert_same(found, expected, tolerance):
+    assert found["losses"] == pytest.approx(expected["losses"], abs=tolerance)
+    torch.testing.assert_close(found["weights"], expected["weights"], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_processes_take_the_steps_of_one(tmp_path, count):
+    found = results(tmp_path, count, "run", *RUNS)
+    for number, options in enumerate(RUNS):
+        expected = run(**options)
+        assert sum(expected["losses"][-5:]) < sum(expected["losses"][:5])
+        # Double precision says that the steps are equal; in single precision Adam makes much of a rounding error
+        # wherever a gradient is zero, as that of an attention's key bias, so the towers of this run have none.
+        if not (options.get("dropout") and count > 1):
+            assert_same(found[0][number], expected, 1e-5 if options.get("kind") == "features" else 1e-9)
+        for other in found[1:]:  # and each has what process 0 has, to the bit
+            assert_same(other[number], found[0][number], 0)
+
+
+def facts_of_gather():
+    """In each process: what is gathered, and the gradient of a loss that each computes on all of it."""
+    number = distributed.rank()
+    own = torch.full((2, 3), float(number + 1), requires_grad=True)
+    together = distributed.gather(own)
+    (together.square().sum() * (number + 1)).backward()
+    return {"together": together.detach(), "gradient": own.grad}
+
+
+def facts_of_average():
+    """In each process: gradients that only some processes have."""
+    number = distributed.rank()
+    parameters = [torch.nn.Parameter(torch.zeros(size)) for size in (2, 3, 1)]
+    parameters[0].grad = torch.full((2,), float(number))
+    parameters[1].grad = torch.ones(3) if number == 1 else None
+    average_gradients(parameters)
+    shares = share_of((torch.arange(6), {"texts": ["a", "b", "c", "d"], "one": torch.tensor(7)}, 5))
+    return {
+        "gradients": [parameter.grad for parameter in parameters], "average": average(torch.tensor(number + 1.0)),
+        "shares": shares, "main": distributed.on_main(lambda: f"said by {number}"),
+    }  # fmt: skip
+
+
+def test_what_two_processes_tell_each_other(tmp_path):
+    first, second = (facts[0] for facts in results(tmp_path / "gather", 2, "facts_of_gather", {}))
+    assert torch.equal(first["together"], torch.tensor([1.0, 1, 2, 2])[:, None].expand(4, 3))
+    assert torch.equal(second["together"], first["together"])
+    # The losses of both processes, of weight 1 and 2, say how their own features should move.
+    assert torch.equal(first["gradient"], torch.full((2, 3), 2 * 1.0 * (1 + 2)))
+    assert torch.equal(second["gradient"], torch.full((2, 3), 2 * 2.0 * (1 + 2)))
+    told = [facts[0] for facts in results(tmp_path / "average", 2, "facts_of_average", {})]
+    for number, facts in enumerate(told):
+        assert [None if g is None else g.tolist() for g in facts["gradients"]] == [[0.5, 0.5], [0.5, 0.5, 0.5], None]
+        assert facts["average"] == 1.5
+        rows, named, single = facts["shares"]
+        assert rows.tolist() == [[0, 1, 2], [3, 4, 5]][number]
+        assert named == {"texts": [["a", "b"], ["c", "d"]][number], "one": torch.tensor(7)}
+        assert single == 5
+        assert facts["main"] == "said by 0"
+
+
+def test_a_killed_process_ends_the_run_and_the_checkpoint_goes_on(tmp_path):
+    path = tmp_path / "run.pt"
+    options = {"kind": "features", "dropout": 0.2, "checkpoint": str(path)}
+    begin = time.monotonic()
+    killed = torchrun(tmp_path / "killed", 2, "run", {**options, "die_at": 10})
+    assert time.monotonic() - begin < 120
+    assert killed.returncode != 0
+    assert re.search(r"LostProcessError: process 1 of 2 .* has ended", killed.stderr), killed.stderr
+    assert "Signal 9 (SIGKILL)" in killed.stderr
+    assert load_checkpoint(path)["step"] == 8
+    whole = results(tmp_path / "whole", 2, "run", {**options, "checkpoint": None})
+    again = results(tmp_path / "again", 2, "run", options)
+    for ours, theirs in zip(again, whole, strict=True):
+        assert_same(ours[0], theirs[0], 0)
+
+
+def refused():
+    """In each process: what `start` says when there are too few GPUs, and a batch that cannot be shared."""
+    with pytest.raises(ValueError, match="a batch of 5 rows cannot be shared evenly by 2 processes"):
+        share_of(torch.arange(5))
+
+    def fail():
+        raise KeyError("only here")
+
+    with pytest.raises(KeyError if distributed.is_main() else distributed.ElsewhereError):
+        distributed.on_main(fail)
+    return {"ok": True}
+
+
+def test_mistakes_are_told_to_every_process(tmp_path):
+    assert [facts[0] for facts in results(tmp_path, 2, "refused", {})] == [{"ok": True}] * 2
+
+
+def test_one_process_needs_nothing():
+    with distributed.start():
+        assert (distributed.world_size(), distributed.rank(), distributed.is_main()) == (1, 0, True)
+        features = torch.randn(3, 2, requires_grad=True)
+        assert distributed.gather(features) is features
+        assert distributed.on_main(lambda: 5) == 5
+        assert share_of(features) is features
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = gradient = torch.ones(2)
+    average_gradients([parameter])
+    assert parameter.grad is gradient
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(distributed, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in {"WORLD_SIZE": 2, "RANK": 1, "LOCAL_RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ValueError, match="more processes than the 1 GPUs of this machine; start 1 with"), \
+            distributed.start():  # fmt: skip
+        raise AssertionError("it started")
