@@ -206,9 +206,9 @@ class Captioner(nn.Module):
             head: one head; None takes their mean.
         """
         ids = self.tokenizer.encode(text)
-        tokens = torch.tensor([[self.tokenizer.bos_id, *ids]], device=self.embedding.weight.device)
+        tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.embedding.weight.device)
         number = range(self.config.decoder_depth)[layer]
-        weights = self.attend(image[None], tokens)[f"decoder.{number}.cross"][0, :, :-1]  # (H, T, P)
+        weights = self.attend(image[None], tokens)[f"decoder.{number}.cross"][0]  # (H, T, P)
         chosen = weights.mean(dim=0) if head is None else weights[head]
         rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
         return WordMaps([self.tokenizer.vocabulary[i] for i in ids], chosen.unflatten(-1, (rows, -1)))

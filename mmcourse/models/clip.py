@@ -40,7 +40,8 @@ class CLIPConfig:
         width: of the shared space.
         loss: "info_nce" or "sigmoid".
         hidden: None ends each tower in one linear map, as CLIP does; a number makes it a network of that hidden width.
-        dropout: before these maps.
+        dropout: before these maps; two numbers are those of pictures and of texts.
+        standardize: bring what the encoders give to mean 0 and spread 1 first; see `CLIP.measure`.
     Raises:
         ValueError: a name or number is not one of those that there are.
     """
@@ -52,7 +53,8 @@ class CLIPConfig:
     width: int = 128
     loss: str = "info_nce"
     hidden: int | None = None
-    dropout: float = 0.0
+    dropout: float | Sequence[float] = 0.0
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -93,8 +95,9 @@ class CLIP(PictureTextModel):
 
     def __init__(self, config: CLIPConfig, tokenizer: Tokenizer | None = None) -> None:
         super().__init__(config, tokenizer, tokens=False)
-        self.image_projection = _projection(self.image_encoder.width, config)
-        self.text_projection = _projection(self.text_encoder.width, config)
+        dropout = config.dropout if isinstance(config.dropout, Sequence) else (config.dropout, config.dropout)
+        self.image_projection = _projection(self.image_encoder.width, config, dropout[0])
+        self.text_projection = _projection(self.text_encoder.width, config, dropout[1])
         sigmoid = config.loss == "sigmoid"
         self.log_scale = nn.Parameter(torch.tensor(math.log(10 if sigmoid else 1 / 0.07)))  # where each paper starts
         self.bias = nn.Parameter(torch.tensor(-10.0)) if sigmoid else None
@@ -110,6 +113,18 @@ class CLIP(PictureTextModel):
         with torch.no_grad():
             self.log_scale.clamp_(*ends)
         return self.log_scale.exp()
+
+    def measure(self, images: Tensor, texts: Tensor) -> None:
+        """Takes the mean and the spread that standardize=True brings to 0 and 1 from features of the training data.
+
+        Pictures are measured channel by channel, as channels of a network differ in size by orders of magnitude. For
+        texts one spread serves all: their directions mean something already, and this keeps them.
+
+        Args:
+            images, texts: (N, width) and (M, width), what the encoders give.
+        """
+        self.image_projection[0].measure(images, images.std(dim=0) + 1e-3)
+        self.text_projection[0].measure(texts, (texts - texts.mean(dim=0)).std())
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Features of length 1, (B, width), of uint8 (B, 3, H, W), floats ready for the encoder, or features."""
@@ -216,14 +231,32 @@ def _said(name: str, texts: Sequence[str] | Tensor, templates: Sequence[str]) ->
     return [template.replace("{}", text) for template in templates for text in texts]
 
 
-def _projection(width: int, config: CLIPConfig) -> nn.Module:
+class Standardize(nn.Module):
+    """Features minus their mean, divided by their spread; both are measured once and saved with the model."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+
+    def measure(self, features: Tensor, spread: Tensor) -> None:
+        """The mean is that of features (N, width); spread is a number or (width,)."""
+        self.mean.copy_(features.mean(dim=0))
+        self.spread.copy_(spread.expand_as(self.spread))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.spread
+
+
+def _projection(width: int, config: CLIPConfig, dropout: float) -> nn.Module:
     """The last step of a tower, into the shared space."""
-    if config.hidden is None:
-        last = nn.Linear(width, config.width, bias=False)
-        nn.init.normal_(last.weight, std=width**-0.5)
-        return last if not config.dropout else nn.Sequential(nn.Dropout(config.dropout), last)
-    inside = nn.Linear(width, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.width)
-    return nn.Sequential(nn.Dropout(config.dropout), *inside)
+    before = [Standardize(width)] * config.standardize + [nn.Dropout(dropout)] * bool(dropout or config.hidden)
+    if config.hidden is not None:
+        inside = nn.Linear(width, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.width)
+        return nn.Sequential(*before, *inside)
+    last = nn.Linear(width, config.width, bias=False)
+    nn.init.normal_(last.weight, std=width**-0.5)
+    return nn.Sequential(*before, last) if before else last
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mmcourse import distributed
-from mmcourse.datasets import caption_is_true, captions, load_glyphs, make_scenes
+from mmcourse.datasets import ImageFolder, caption_is_true, captions, load_glyphs, make_scenes
 from mmcourse.encoders.features import extract_features
-from mmcourse.encoders.pretrained import ImageEncoder, load_image_encoder, load_text_encoder
+from mmcourse.encoders.pretrained import load_image_encoder, load_text_encoder
 from mmcourse.metrics import retrieval
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
 from mmcourse.recipes import tiny_lm
@@ -28,9 +28,7 @@ from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import fit, in_chunks
 
 WORLDS = ("glyphs", "scenes")
-TOWERS = {"image": "efficientnet-lite0", "text": "minilm"}
-SIZE = 128  # pixels of the side that the frozen picture tower reads: a third of the time of 224
-COLORS = ("white", "lightskyblue", "peachpuff", "black")  # backgrounds that glyphs are seen on
+TOWERS = {"image": "efficientnet-lite0-maps", "text": "minilm"}
 SCENES = 300  # of the validation split, to measure on
 SAVE_EVERY = 50  # steps
 
@@ -45,20 +43,23 @@ class Plan:
     model: dict[str, Any]
 
 
-FROZEN = Plan(batch_size=256, learning_rate=1e-3, weight_decay=0.1, model={"width": 256, "hidden": 512, "dropout": 0.4})
+FROZEN = Plan(
+    batch_size=256, learning_rate=2e-3, weight_decay=0.1,
+    model={"width": 384, "dropout": [0.6, 0.25], "standardize": True},
+)  # fmt: skip
 PIXELS = Plan(batch_size=128, learning_rate=1e-3, weight_decay=0.05, model={"width": 128})
 
 
 class Pairs(NamedTuple):
     """Pictures with their texts, as the frozen towers see them."""
 
-    images: Tensor  # (N, views, D): the same picture in several ways
+    images: Tensor  # (N, D)
     texts: Tensor  # (M, E)
     owners: Tensor  # int64 (M,): the picture of each text
 
 
 class PairBatches:
-    """`batches(step)`: every picture once an epoch, in one of its views and with one of its texts."""
+    """`batches(step)`: every picture once an epoch, with one of its texts."""
 
     def __init__(self, pairs: Pairs, size: int) -> None:
         self.pairs, self.size = pairs, size
@@ -70,10 +71,9 @@ class PairBatches:
         epoch, place = divmod(step, len(self.pairs.images) // self.size)
         order = torch.randperm(len(self.pairs.images), generator=torch.Generator().manual_seed(epoch))
         rows = order[place * self.size : (place + 1) * self.size]
-        chance = torch.rand(2, len(rows), generator=torch.Generator().manual_seed((1 << 32) + step))
-        view = (chance[0] * self.pairs.images.shape[1]).long()
-        text = self.by_owner[self.first[rows] + (chance[1] * self.counts[rows]).long()]
-        return self.pairs.images[rows, view], self.pairs.texts[text]
+        chance = torch.rand(len(rows), generator=torch.Generator().manual_seed((1 << 32) + step))
+        text = self.by_owner[self.first[rows] + (chance * self.counts[rows]).long()]
+        return self.pairs.images[rows], self.pairs.texts[text]
 
 
 class SceneBatches:
@@ -88,29 +88,25 @@ class SceneBatches:
         return make_scenes(self.size, start=start).images, *self.tokenizer.encode_batch(texts)
 
 
-def encoder() -> ImageEncoder:
-    """The frozen picture tower."""
-    found = load_image_encoder(TOWERS["image"])
-    found.preprocess = replace(found.preprocess, size=SIZE, resize=SIZE)
-    return found
-
-
 def text_features(texts: list[str], name: str) -> Tensor:
     """What the frozen text tower says, (M, E)."""
     options = {"normalize": False, "description": _bar("Reading texts")}
     return extract_features(load_text_encoder(TOWERS["text"]), texts, name=f"clip-{name}-texts", **options)
 
 
+def picture_features(pictures: Tensor | ImageFolder, name: str) -> Tensor:
+    """What the frozen picture tower says, (N, D)."""
+    return extract_features(
+        load_image_encoder(TOWERS["image"]), pictures, name=f"clip-{name}", description=_bar("Looking")
+    )
+
+
 def glyph_pairs(part: str) -> Pairs:
-    """The glyphs of a part of the published split, on every background, with their names."""
-    glyphs, seen = load_glyphs(quiet=not distributed.is_main()), encoder()
-    views = [
-        extract_features(seen, glyphs.on(color), name=f"clip-glyphs-{color}", description=_bar(f"Looking, on {color}"))
-        for color in COLORS
-    ]
+    """The glyphs of a part of the published split, on white, with their names."""
+    glyphs = load_glyphs(160, quiet=not distributed.is_main())
+    images, texts = picture_features(glyphs.on("white"), "glyphs"), text_features(glyphs.names, "glyphs")
     rows = getattr(glyphs.split(), part)
-    texts = text_features(glyphs.names, "glyphs")
-    return Pairs(torch.stack(views, dim=1)[rows], texts[rows], torch.arange(len(rows)))
+    return Pairs(images[rows], texts[rows], torch.arange(len(rows)))
 
 
 class FolderPairs(NamedTuple):
@@ -126,12 +122,12 @@ def folder_pairs(path: Path) -> FolderPairs:
     """The pictures of a folder with their texts; see `open_folder`."""
     folder = open_folder(path, quiet=not distributed.is_main())
     name = f"folder-{folder.digest}"
-    images = extract_features(encoder(), folder.dataset, name=f"clip-{name}", description=_bar("Looking"))
+    images = picture_features(folder.dataset, name)
     texts = text_features([record.text for record in folder.dataset.records], name)
     parts = []
     for part in (folder.train, folder.held_out):
         first = torch.tensor([part.owners.tolist().index(place) for place in range(len(part.pictures))])
-        parts.append(Pairs(images[part.rows[first], None], texts[part.rows], part.owners))
+        parts.append(Pairs(images[part.rows[first]], texts[part.rows], part.owners))
     return FolderPairs(*parts, folder.notes, folder.digest)
 
 
@@ -179,23 +175,14 @@ def train(
     seed_everything(0)
     towers = build(config)[0]
     if data != "scenes":
-        center(towers.image_projection, pairs.images.flatten(0, 1))
-        center(towers.text_projection, pairs.texts)
+        towers.measure(pairs.images, pairs.texts)
+        nn.init.eye_(towers.text_projection[-1].weight)  # the common space begins as that of the text tower
     history = fit(
         towers.to(device()), lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
         learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, mixed_precision=mixed_precision,
         checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, facts={"batch_size": size, **facts}, description="clip",
     )  # fmt: skip
     return Made(towers, config, history.seconds, notes)
-
-
-@torch.no_grad()
-def center(projection: nn.Module, features: Tensor) -> None:
-    """Lets a projection begin as if each of its features had mean 0 and variance 1, as its start expects."""
-    first = next(part for part in projection.modules() if isinstance(part, nn.Linear))
-    first.weight /= features.std(dim=0) + 1e-3
-    if first.bias is not None:
-        first.bias -= first.weight @ features.mean(dim=0)
 
 
 def build(config: Facts) -> tuple[CLIP, WordTokenizer | None]:
@@ -208,8 +195,7 @@ def with_towers(model: CLIP) -> CLIP:
     """The same model with the frozen towers in front of its projections: it reads pictures and texts themselves."""
     if model.config.image != "features":
         return model
-    options = {"image_options": {"size": SIZE}, "text_options": {}}
-    whole = CLIP(replace(model.config, **TOWERS, **options))
+    whole = CLIP(replace(model.config, **TOWERS, image_options={}, text_options={}))
     whole.load_state_dict(model.state_dict(), strict=False)
     return whole.eval().to(model.device)
 
@@ -224,7 +210,7 @@ def evaluate(trained: Trained, *, data: str | Path = "glyphs") -> Quality:
         relevant = torch.tensor([[bool(caption_is_true(scene, text)) for scene in batch.scenes] for text in texts])
     else:
         pairs = glyph_pairs("val") if data == "glyphs" else folder_pairs(Path(data)).held_out
-        images, words = model.embed_images(pairs.images[:, 0].contiguous()), model.embed_texts(pairs.texts)
+        images, words = model.embed_images(pairs.images), model.embed_texts(pairs.texts)
         relevant = pairs.owners[:, None] == torch.arange(len(images))
     found, back = retrieval(words @ images.T, relevant), retrieval(images @ words.T, relevant.T)
     more = {f"text to picture, recall@{k}": value for k, value in found.recall.items()}
@@ -252,7 +238,7 @@ def _bar(text: str) -> str | None:
 RECIPE = Recipe(
     name="clip",
     about="two towers that bring pictures and texts into one space",
-    steps=300,
+    steps=150,
     train=train,
     build=build,
     evaluate=evaluate,

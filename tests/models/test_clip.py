@@ -36,6 +36,7 @@ def model(tokenizer=TOKENIZER, **changes):
         {"image": "vit", "image_options": VIT, "text": "bag", "text_options": {"width": 12}},
         {"hidden": 5, "dropout": 0.2},
         {"dropout": 0.2},
+        {"dropout": [0.2, 0.0], "standardize": True},
     ],
 )
 @pytest.mark.parametrize("device", DEVICES)
@@ -127,6 +128,23 @@ def test_padding_changes_nothing():
     more = torch.cat((mask, torch.zeros(3, 2, dtype=torch.bool)), dim=1)
     torch.testing.assert_close(made.encode_text(longer, more), made.encode_text(TEXTS))
     torch.testing.assert_close(made.embed_texts(ids, mask, batch_size=2), made.encode_text(ids, mask).detach())
+
+
+def test_features_are_measured_once_and_brought_to_one_scale():
+    options = {"image": "features", "text": "features", "image_options": {"width": 6}, "text_options": {"width": 4}}
+    made = model(None, **options, standardize=True, dropout=(0.5, 0.25), hidden=None)
+    images = torch.randn(200, 6) * torch.tensor([0.1, 1, 2, 3, 4, 5]) + 7
+    texts = torch.randn(150, 4) * torch.tensor([1.0, 1.0, 3.0, 3.0]) - 2
+    made.measure(images, texts)
+    first, second = made.image_projection[0](images), made.text_projection[0](texts)
+    torch.testing.assert_close(first.mean(0), torch.zeros(6), rtol=0, atol=1e-4)
+    torch.testing.assert_close(first.std(0), torch.ones(6), rtol=0.02, atol=0)
+    torch.testing.assert_close(second.mean(0), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(second.std(), torch.tensor(1.0), rtol=1e-3, atol=0)
+    torch.testing.assert_close(second.std(0) / second.std(0)[0], texts.std(0) / texts.std(0)[0])
+    assert [tower[1].p for tower in (made.image_projection, made.text_projection)] == [0.5, 0.25]
+    wanted = F.normalize(first @ made.image_projection[-1].weight.T, dim=1)
+    torch.testing.assert_close(made.encode_image(images), wanted)
 
 
 def test_prompt_ensembles_and_their_predictions():

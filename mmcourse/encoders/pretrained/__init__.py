@@ -32,7 +32,7 @@ def load_image_encoder(name: str = "efficientnet-lite0") -> ImageEncoder:
 
     Args:
         name: looked for in this order:
-            1. "efficientnet-lite0", which needs no download;
+            1. "efficientnet-lite0", and "efficientnet-lite0-maps" for drawings, which need no download;
             2. a folder in the layout of huggingface.co, of timm or CLIP;
             3. a classifier of torchvision: "resnet50", "vit_b_16", ...;
             4. a network of timm: "mobilenetv3_small_100", "resnet18.a1_in1k", ...; where torchvision knows the name
@@ -44,6 +44,8 @@ def load_image_encoder(name: str = "efficientnet-lite0") -> ImageEncoder:
     """
     if name == "efficientnet-lite0":
         return _frozen(image.efficientnet_lite0())
+    if name == "efficientnet-lite0-maps":
+        return _frozen(image.efficientnet_lite0_maps())
     if is_network(Path(name).expanduser()):
         return _frozen(image.from_folder(hub_folder(name, kind="image"), name))
     from torchvision import models

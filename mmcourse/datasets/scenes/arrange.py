@@ -1,0 +1,55 @@
+"""Scenes that are arranged by hand instead of drawn by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .grammar import CELL_CENTERS, Scene, SceneObject
+from .lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon
+from .sprites import SIDES, sheet
+
+
+def arrange(things: Sequence[tuple[str, str, str]], background: str = "white") -> Scene:
+    """A scene with up to three things, each (noun, size, place), in the middle of their cells on a noisy background.
+
+    >>> print(arrange([("dog", "small", "right"), ("cat", "large", "left")], "pink"))
+    test[0] on pink: large cat (left), small dog (right)
+
+    Raises:
+        ValueError: more than three things, two at one place, or a word that the world does not know.
+    """
+    nouns = {noun.name: number for number, noun in enumerate(lexicon())}
+    if not 1 <= len(things) <= 3:
+        raise ValueError(f"a scene has one to three things, got {len(things)}")
+    places = [place for _, _, place in things]
+    columns = [*zip(*things, strict=True), [background]]
+    for words, known in zip(columns, (nouns, SIZES, POSITIONS, BACKGROUNDS), strict=True):
+        for word in words:
+            if word not in known:
+                raise ValueError(f"the scenes know no {word!r} here; they know: {', '.join(known)}")
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise ValueError(f"two things cannot stand at one place, {twice}; move one of them")
+    objects = []
+    for noun, size, place in sorted(things, key=lambda thing: POSITIONS.index(thing[2])):
+        cell, side = POSITIONS.index(place), SIZES[size].side
+        height, width = sheet()[1][nouns[noun], SIDES.index(side), 0].tolist()
+        left, top = (
+            int(np.clip(CELL_CENTERS[line] - long // 2, 0, SIDE - long))
+            for line, long in ((cell % 3, width), (cell // 3, height))
+        )
+        objects.append(
+            SceneObject(
+                noun=noun,
+                group=lexicon()[nouns[noun]].group,
+                size=size,
+                cell=cell,
+                box=(left, top, left + width, top + height),
+                side=side,
+                rotation=0,
+                flip=False,
+            )
+        )
+    return Scene(split="test", index=0, difficulty="standard", background=background, objects=tuple(objects))

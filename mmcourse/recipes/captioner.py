@@ -1,0 +1,207 @@
+"""captioner: a small network that writes a sentence about a picture.
+
+On scenes, each of the five captions of a picture is as good a target as the others, and no scene comes twice. Words
+and patches begin in one space: the picture side starts as the recipe `patches` left it, and each noun starts as the
+vector of the thing that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image
+from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.losses import IGNORED, cross_entropy
+from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig, square
+from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
+from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
+from mmcourse.runtime import device, seed_everything
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import fit
+
+BATCH = 64  # pictures
+EACH = 2  # captions of each scene in a step
+LEARNING_RATE = 2e-3
+VOCABULARY = 8_000  # words of a folder at most
+SAVE_EVERY = 50  # steps
+SCENES = 2_000  # of each split that the finished model is measured on
+COVERED = 0.25  # attention that peaks in a cell points at an object that covers so much of the cell
+
+
+def loss(model: nn.Module, batch: CaptionBatch) -> Tensor:
+    return cross_entropy(model(batch.images, batch.inputs), batch.targets, ignore_index=IGNORED)
+
+
+@torch.no_grad()
+def align(model: Captioner, patches: PatchEncoder) -> Captioner:
+    """Starts pictures and words in one space; returns the model.
+
+    The convolutional network and the first channels of the patches become those of `patches`, and each noun (singular
+    and plural) begins as the vector of what it names. Attention to patches begins as a search for what is alike: all
+    heads compare by what is seen, and what is found is handed on unchanged, part by part, *what* and *where*.
+    """
+    seen, width = model.config.seen, model.config.width
+    model.cnn.load_state_dict(patches.cnn.state_dict())
+    model.narrow.weight[:seen], model.narrow.bias[:seen] = patches.narrow.weight, patches.narrow.bias
+    table, ids = model.embedding.weight, model.tokenizer.ids
+    for noun, vector in zip(lexicon(), patches.noun_vectors(), strict=True):
+        for word in (noun.name, noun.plural):
+            if word in ids:
+                table[ids[word], :seen] = vector * table.std()
+    look = torch.eye(seen, width).repeat(-(-width // seen), 1)[:width]  # channel i is compared as channel i mod seen
+    cross = [block.cross_attention for block in model.decoder.blocks]
+    for attention in cross + [block.attention for block in model.encoder.blocks]:
+        for linear, start in zip(
+            (attention.query, attention.key, attention.value, attention.out),
+            (look, look, *[torch.eye(width)] * 2),
+            strict=True,
+        ):
+            linear.weight.copy_(start)
+            nn.init.zeros_(linear.bias)
+    return model
+
+
+def train(
+    *,
+    steps: int,
+    checkpoint: Path,
+    data: str | Path = "scenes",
+    batch_size: int = BATCH,
+    mixed_precision: bool | None = None,
+) -> Made:
+    """Trains on new scenes, on glyphs or on the pictures of a folder."""
+    from mmcourse.recipes.registry import load_trained  # which imports this module
+
+    collection, facts, notes = collect(data), {"batch_size": batch_size, "each": EACH}, ()
+    if collection is None:
+        tokenizer, longest = WordTokenizer.train(tiny_lm.texts(0, 20_000)), tiny_lm.CONTEXT
+        batches: Callable[[int], CaptionBatch] = FreshScenes(tokenizer, size=batch_size, each=EACH)
+    else:
+        texts, notes, facts = collection.train(), collection.notes, facts | collection.facts
+        tokenizer = WordTokenizer.train(texts.texts, VOCABULARY)
+        longest = min(LONGEST, max(len(tokenizer.encode(text, add_special=True)) for text in texts.texts))
+        batches = Drawn(tokenizer, *texts, size=batch_size, longest=longest)
+    config = {"model": asdict(CaptionerConfig(max_length=longest)), "vocabulary": tokenizer.vocabulary}
+    seed_everything(0)
+    model = align(build(config)[0], load_trained("patches").model).to(device())
+    history = fit(
+        model, loss, batches, steps=steps, learning_rate=LEARNING_RATE, mixed_precision=mixed_precision,
+        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, facts=facts, description="captioner",
+    )  # fmt: skip
+    return Made(model, config, history.seconds, notes)
+
+
+def build(config: Facts) -> tuple[Captioner, WordTokenizer]:
+    tokenizer = WordTokenizer(config["vocabulary"])
+    return Captioner(CaptionerConfig(**config["model"]), tokenizer), tokenizer
+
+
+def evaluate(trained: Trained, *, data: str | Path = "scenes") -> Quality:
+    """On scenes, the greedy captions that are not true; otherwise the loss on what was held out."""
+    collection = collect(data)
+    return (
+        evaluate_scenes(trained.model) if collection is None else evaluate_texts(trained.model, collection.held_out())
+    )
+
+
+def evaluate_scenes(model: Captioner) -> Quality:
+    rates, points = {}, []
+    for split in ("val", "compositional"):
+        scenes, texts = [], []
+        for start in range(0, SCENES, 250):
+            batch = make_scenes(250, split=split, start=start, masks=True)
+            captions = [caption.text for caption in model.generate(batch.images)]
+            points += pointing(model, batch, captions) if split == "val" else []
+            scenes, texts = scenes + list(batch.scenes), texts + captions
+        rates[split] = rate_captions(scenes, texts)
+    more = {
+        f"{name} in {split}": getattr(rates[split], name) for split in rates for name in ("hallucinated", "unparseable")
+    }
+    more |= {
+        "not true in compositional": 1 - rates["compositional"].true,
+        "nouns pointed at": sum(points) / max(len(points), 1),
+    }
+    return Quality("greedy captions that are not true", 1 - rates["val"].true, 0.01, {**more, "scenes": SCENES})
+
+
+@torch.no_grad()
+def evaluate_texts(model: Captioner, held_out: Texts) -> Quality:
+    """The loss a token, and the same with each text beside the picture of another one: what pictures are worth."""
+    batches = Drawn(model.tokenizer, *held_out, size=BATCH, longest=model.config.max_length)
+    generator = torch.Generator().manual_seed(0)
+    sums = torch.zeros(3, dtype=torch.float64)
+    for rows in torch.arange(len(held_out.texts)).split(BATCH):
+        batch = batches.rows(rows, generator)
+        other = batch._replace(images=batch.images.roll(1, dims=0))
+        sums += torch.tensor([loss(model, each).item() for each in (batch, other)] + [1.0]) * len(rows)
+    value, exchanged, _ = (sums / sums[2]).tolist()
+    more = {"with another picture beside each text": exchanged, "texts": len(held_out.texts)}
+    return Quality("loss a token on pictures that were held out", value, None, more)
+
+
+def caption_image(path: str | Path, *, model: str | Path | None = None, **options: Any) -> Caption:
+    """Writes a sentence about a picture file of any size and kind.
+
+    Args:
+        model: a file that `mmcourse train captioner` wrote, or a folder of `Captioner.save`; by default the captioner
+            that comes with the course.
+        **options: of `Captioner.generate`.
+    Raises:
+        RecipeError: the picture or the model cannot be read; one sentence.
+    """
+    from mmcourse.recipes.registry import load_trained
+
+    try:
+        image = square(read_image(path), SIDE)
+        if model is not None and Path(model).expanduser().is_dir():
+            writer = Captioner.load(model)
+        else:
+            writer = load_trained("captioner", path=model).model
+    except FileNotFoundError as error:
+        missing = f"there is no picture {str(path)!r}" if error.filename else str(error)
+        raise RecipeError(missing) from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(str(error)) from None
+    return writer.generate(image[None], **options)[0]
+
+
+def pointing(
+    model: Captioner, batch: SceneBatch, texts: list[str], *, layer: int = -1, head: int | None = None
+) -> list[bool]:
+    """For each noun in the texts that its scene shows: whether attention, when it was written, peaks on such an object.
+
+    Args:
+        batch: scenes with masks.
+        texts: one for each.
+        layer, head: of the decoder, see `Captioner.word_maps`.
+    """
+    nouns = {word: noun.name for noun in lexicon() for word in (noun.name, noun.plural)}
+    hits = []
+    for scene, image, masks, text in zip(batch.scenes, batch.images, batch.masks, texts, strict=True):
+        words, maps = model.word_maps(image, text, layer=layer, head=head)
+        for word, weights in zip(words, maps, strict=True):
+            named = [index for index, thing in enumerate(scene.objects) if thing.noun == nouns.get(word)]
+            if named:
+                covered = F.adaptive_avg_pool2d(masks[named].any(dim=0)[None].float(), weights.shape)
+                hits.append(bool(covered.flatten()[weights.argmax()] >= COVERED))
+    return hits
+
+
+RECIPE = Recipe(
+    name="captioner",
+    about="writes a sentence about a scene, or about pictures like your own",
+    steps=3_000,
+    train=train,
+    build=build,
+    evaluate=evaluate,
+    worlds=("scenes", "glyphs"),
+    options=frozenset({"batch_size", "mixed_precision"}),
+)
