@@ -198,7 +198,7 @@ def pointing(
 RECIPE = Recipe(
     name="captioner",
     about="writes a sentence about a scene, or about pictures like your own",
-    steps=3_000,
+    steps=4_000,
     train=train,
     build=build,
     evaluate=evaluate,

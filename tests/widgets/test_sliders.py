@@ -7,6 +7,7 @@ import pytest
 
 from mmcourse import viz, widgets
 from mmcourse.course.execute import execute
+from mmcourse.widgets import sliders
 
 
 def figure_of(amount=2, name="a", up=True):
@@ -17,7 +18,7 @@ def figure_of(amount=2, name="a", up=True):
 def screen(monkeypatch):
     """Every (figure title, alt text) that was shown, in order."""
     shown = []
-    monkeypatch.setattr(widgets, "show", lambda figure, alt: shown.append((figure.axes[0].get_title(), alt)))
+    monkeypatch.setattr(sliders, "show", lambda figure, alt: shown.append((figure.axes[0].get_title(), alt)))
     return shown
 
 
@@ -25,7 +26,7 @@ def screen(monkeypatch):
 def boxes(monkeypatch):
     """Every widget that was displayed."""
     seen = []
-    monkeypatch.setattr(widgets, "_display", lambda box, text: seen.append(box))
+    monkeypatch.setattr(sliders, "show_widget", lambda box, text: seen.append(box))
     return seen
 
 

@@ -45,7 +45,7 @@ def explore(function: Callable[..., Figure], *, alt: str | None = None, **contro
 
     box = ipywidgets.VBox([*widgets.values(), output])
     names = ", ".join(widgets)
-    _display(box, f"[controls: {names}; they move the figure while the notebook runs]")
+    show_widget(box, f"[controls: {names}; they move the figure while the notebook runs]")
     draw()
     for widget in widgets.values():
         widget.observe(lambda _: _guarded(draw, output), "value")
@@ -98,7 +98,7 @@ def _guarded(draw: Callable[[], None], output: ipywidgets.Output) -> None:
             print(f"{type(error).__name__}: {error}")
 
 
-def _display(box: ipywidgets.Widget, text: str) -> None:
+def show_widget(box: ipywidgets.Widget, text: str) -> None:
     """Shows a widget whose text form is the same on every machine."""
     if get_ipython() is None:
         print(text)

@@ -1,0 +1,116 @@
+"""Which code an answer needs: its own cell, and from elsewhere no more than the names that it uses.
+
+An answer is graded without running the notebook around it. The cell of an exercise counts as a whole, with the helpers
+written in it. Where it uses a name that it does not define, the statement that binds this name is taken from elsewhere
+in the notebook (imports, functions, constants; the course's own cells as the course has them), and so on for the names
+which that statement uses. As in a notebook run from top to bottom, the last one above the answer counts.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A cell: `origin` is "course", "exercise" (another one of the learner's) or "own"."""
+
+    name: str
+    origin: str
+    text: str
+
+
+class Statement(NamedTuple):
+    """One statement at the top of a cell."""
+
+    node: ast.stmt
+    source: Source
+    binds: frozenset[str]
+    uses: frozenset[str]
+
+
+def parse(text: str) -> ast.Module:
+    """The tree of a cell; lines that only a notebook understands (`%matplotlib`, `!pip`) count for nothing."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        plain = re.sub(r"^(\s*)(?:%|!|\?).*$", r"\1pass", text, flags=re.MULTILINE)
+        plain = re.sub(r"^\S+\?{1,2}\s*$", "pass", plain, flags=re.MULTILINE)
+        if plain == text:
+            raise
+        return ast.parse(plain)
+
+
+def statements(source: Source) -> list[Statement]:
+    """The statements of a cell; none if it is no Python."""
+    try:
+        tree = parse(source.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return [Statement(node, source, frozenset(bound(node)), frozenset(used(node))) for node in tree.body]
+
+
+def bound(node: ast.AST) -> Iterator[str]:
+    """The names that a statement binds at the top of a notebook."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+        return
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
+        return
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    if isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+    if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from bound(child)
+
+
+def used(node: ast.AST) -> set[str]:
+    """The global names that some code reads, at once or when its functions are called."""
+    try:
+        table = symtable.symtable(ast.unparse(node), "cell", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
+    waiting = table.get_children()
+    while waiting:
+        inner = waiting.pop()
+        names |= {s.get_name() for s in inner.get_symbols() if s.is_global() and s.is_referenced()}
+        waiting += inner.get_children()
+    return names - set(dir(builtins))
+
+
+def needed(names: Iterable[str], before: list[Source], after: list[Source], spare: list[Source]) -> list[Statement]:
+    """The statements that bind these names, and those which they need, in the order in which they are to run.
+
+    The last one before the answer counts, else the first one after it; `spare` cells (a course cell that is missing or
+    changed in the submission) come last.
+    """
+    sequence = [statement for source in (*before, *after, *spare) for statement in statements(source)]
+    here = sum(len(statements(source)) for source in before)
+    chosen: set[int] = set()
+    waiting = [(name, here) for name in names]
+    seen: set[tuple[str, int]] = set()
+    while waiting:
+        name, place = waiting.pop()
+        if (name, place) in seen:
+            continue
+        seen.add((name, place))
+        earlier = [n for n in range(min(place, here)) if name in sequence[n].binds]
+        later = [n for n in range(here, len(sequence)) if name in sequence[n].binds]
+        number = earlier[-1] if earlier else later[0] if later else None
+        if number is None or number in chosen:
+            continue
+        chosen.add(number)
+        deferred = isinstance(sequence[number].node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        waiting += [(other, here if deferred else number) for other in sequence[number].uses]
+    return [sequence[number] for number in sorted(chosen)]

@@ -1,0 +1,122 @@
+"""The page that a learner gets back, as HTML and as Markdown: points, what failed and why, their own output."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from mmcourse.course.display import marked
+from mmcourse.files import write_in_one_step
+
+WORDS = {
+    "done": "done",
+    "wrong": "not right yet",
+    "error": "stopped by an error",
+    "unwritten": "not written yet",
+    "missing": "its cell is missing",
+    "damaged": "could not be read",
+    "stopped": "ended by the grader",
+    "forbidden": "not counted",
+}
+_COLORS = {"done": "#009E73", "unwritten": "#888888"}
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
+    "section{border-left:4px solid;padding:.2em 1em;margin:1.2em 0}h2{font-size:1.1em;margin:.2em 0;color:#222}"
+    "section>*{color:#222}pre{background:#f3f3f3;padding:.6em;overflow:auto;white-space:pre-wrap}li{margin:.1em 0}"
+    ".no{color:#b34a00}.yes{color:#00694d}"
+)
+
+
+def write(record: dict[str, Any], place: Path) -> None:
+    """Writes the two pages of a submission below `place`."""
+    inside = re.sub(r"\.ipynb$", "", record["file"], flags=re.IGNORECASE)
+    parts = [re.sub(r"[^\w.\- ]", "_", part)[:80] or "_" for part in (record["student"], *inside.split("/"))]
+    parts = ["_" if part.strip(".") == "" else part for part in parts]
+    path = place.joinpath(*parts[:1], "-".join(parts[1:]))
+    for suffix, text in ((".html", page_html(record)), (".md", page_markdown(record))):
+        write_in_one_step(path.with_name(path.name + suffix), text.encode("utf-8", errors="replace"))
+
+
+def _points(items: list[dict[str, Any]]) -> str:
+    return f"{sum(item['points'] for item in items)} of {sum(item['max_points'] for item in items)} points"
+
+
+def _lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is said about one exercise, as (kind, text): checks, what is wrong, remarks."""
+    lines = [("yes" if ok else "no", name) for name, ok, _ in verdict["cases"]]
+    passed, everything = verdict["hidden"]
+    if everything:
+        lines.append(("yes" if passed == everything else "no", f"{passed} of {everything} checks that are not shown"))
+    if verdict["message"]:
+        lines.append(("text", verdict["message"]))
+    if verdict["limit"]:
+        lines.append(("text", f"A limit was reached: {verdict['limit']}."))
+    lines += [("text", f"Noticed: it {text}.") for text in verdict["tampering"]]
+    return lines + [("text", f"Note: {text}.") for text in verdict["remarks"]]
+
+
+def page_html(record: dict[str, Any]) -> str:
+    """The page as HTML, without scripts or outside files; all that learners wrote is escaped."""
+    verdicts = record["verdicts"]
+    title = html.escape(f"{record['chapter'] or record['file']}: {record['student']}")
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"]
+    parts.append(f"<h1>{title}</h1><p><b>{_points(verdicts)}</b></p>")
+    for text in [record["problem"], *record["remarks"]]:
+        parts += [f"<p>{marked(text)}.</p>"] if text else []
+    for verdict in verdicts:
+        color = _COLORS.get(verdict["status"], "#D55E00")
+        name = f"{html.escape(verdict['title'])}: {WORDS[verdict['status']]}, {_points([verdict])}"
+        parts.append(f'<section style="border-color:{color}"><h2>{name}</h2>')
+        lines = _lines(verdict)
+        checks = [
+            f'<li class="{kind}">{"✓" if kind == "yes" else "✗"} {marked(text)}'
+            for kind, text in lines
+            if kind != "text"
+        ]
+        parts.append(f"<ul>{''.join(checks)}</ul>" if checks else "")
+        parts += [f"<p>{marked(text)}</p>" for kind, text in lines if kind == "text"]
+        if verdict["output"]:
+            parts.append(f"<p>Your output:</p><pre>{html.escape(verdict['output'])}</pre>")
+        parts.append("</section>")
+    for name, text in record["written"].items():
+        said = f"<pre>{html.escape(text)}</pre>" if text else "<p>Nothing written.</p>"
+        parts.append(f"<section><h2>Question {html.escape(name)} (your teacher reads this)</h2>{said}</section>")
+    return "\n".join(parts) + "\n"
+
+
+def page_markdown(record: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    verdicts = record["verdicts"]
+    lines = [
+        f"# {_plain(record['chapter'] or record['file'])}: {_plain(record['student'])}",
+        "",
+        f"**{_points(verdicts)}**",
+    ]
+    for text in [record["problem"], *record["remarks"]]:
+        lines += ["", f"{_plain(text)}."] if text else []
+    for verdict in verdicts:
+        lines += ["", f"## {_plain(verdict['title'])}: {WORDS[verdict['status']]}, {_points([verdict])}", ""]
+        for kind, text in _lines(verdict):
+            lines += ["", _plain(text)] if kind == "text" else [f"- {'✓' if kind == 'yes' else '✗'} {_plain(text)}"]
+        if verdict["output"]:
+            lines += ["", "Your output:", "", *_fenced(verdict["output"])]
+    for name, text in record["written"].items():
+        lines += ["", f"## Question {_plain(name)} (your teacher reads this)", ""]
+        lines += _fenced(text) if text else ["Nothing written."]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing starts a link, a picture or HTML; code in backticks stays."""
+    parts = " ".join(text.split()).split("`")
+    if len(parts) % 2 == 0:
+        parts = ["ʼ".join(parts)]
+    return "`".join(part if n % 2 else re.sub(r"([\\<>\[\]!*_#|])", r"\\\1", part) for n, part in enumerate(parts))
+
+
+def _fenced(text: str) -> list[str]:
+    """Text as a block of code, in a fence longer than any within it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return [f"{fence}text", text.rstrip("\n"), fence]

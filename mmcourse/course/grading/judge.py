@@ -1,0 +1,304 @@
+"""The side of the checks: references, known mistakes and fresh inputs live here, and no line of a learner's code runs.
+
+An answer is judged by the same `grade` as in the notebook; only that it sits in another process, and that the inputs
+are drawn anew for every submission (from the digest of its file: the same file meets the same inputs again).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmcourse.course.errors import CourseError
+from mmcourse.course.exercise import Case, Exercise, Result, grade
+from mmcourse.course.exercises import find
+from mmcourse.course.grading import nursery, tamper
+from mmcourse.course.grading.proxies import Link, StoppedError
+from mmcourse.course.grading.sandbox import Limits, missing
+from mmcourse.course.grading.submission import Course, Work
+
+DRAWS = 3  # of the inputs of every check: a mistake may look right once by luck
+START_SECONDS = 120  # for Python and the library to load
+_LIMITS = {
+    "time": ("did not end within", "CPU time"),
+    "memory": ("MemoryError", "can't allocate memory", "not enough memory", "Cannot allocate memory"),
+    "files": ("File too large", "No space left"),
+    "processes": ("Resource temporarily unavailable",),
+}
+_WORDS = {**tamper.WORDS, "renamed": "has another name than asked for"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What grading one exercise of one submission found."""
+
+    exercise: str
+    title: str
+    status: str
+    points: int
+    max_points: int
+    passed: int = 0
+    total: int = 0
+    cases: tuple[tuple[str, bool, str], ...] = ()
+    hidden: tuple[int, int] = (0, 0)  # passed and all of the checks that only the teacher knows
+    mistake: str = ""
+    message: str = ""
+    limit: str = ""
+    tampering: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    output: str = ""
+    seconds: float = 0.0  # of computing by the answer, or the limit that it ran into
+    wall: float = 0.0
+
+
+class Nursery:
+    """Starts answers, one at a time, in a process of its own that has Python and the library ready.
+
+    Args:
+        fork: make that process out of this one, which is quicker but must not have loaded any exercise yet.
+    """
+
+    def __init__(self, *, fork: bool = False) -> None:
+        ours, theirs = socket.socketpair()
+        self.socket, self.buffer = ours, b""
+        self.report: dict[str, Any] = {}
+        if fork:
+            self.number = os.fork()
+            if self.number == 0:
+                ours.close()
+                nursery.live(theirs)
+            theirs.close()
+            return
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV_"))}
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "mmcourse.course.grading.nursery", str(theirs.fileno())]
+        options: dict[str, Any] = {"pass_fds": [theirs.fileno()], "env": environment, "cwd": "/"}
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+        self.number = self.process.pid
+        theirs.close()
+
+    def wait(self) -> None:
+        """Until it is ready; `report` then says which parts of the isolation it has."""
+        self._hear(START_SECONDS)
+        self.report = self._hear(START_SECONDS)["report"]
+
+    def start(self, limits: Limits) -> Link:
+        """A new process for an answer."""
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        message = json.dumps({"start": dataclasses.asdict(limits)}).encode()
+        socket.send_fds(self.socket, [message], [theirs.fileno(), writing])
+        theirs.close()
+        os.close(writing)
+        self._hear(START_SECONDS)
+        return Link(ours, reading, seconds=limits.seconds, most_output=limits.output << 10)
+
+    def stop(self, link: Link) -> dict[str, Any]:
+        """Ends an answer's process, and says how it had ended."""
+        link.channel.connection.close()
+        self.socket.sendall(b'{"stop": true}')
+        ended = self._hear(START_SECONDS)
+        link.read_output()
+        os.close(link.output)
+        return ended
+
+    def close(self) -> None:
+        """Lets it end; whoever made it by `fork` is about to end too."""
+        self.socket.close()
+        if hasattr(self, "process"):
+            self.process.wait(timeout=30)
+
+    def _hear(self, seconds: float) -> dict[str, Any]:
+        while b"\n" not in self.buffer:
+            if not select.select([self.socket], [], [], seconds)[0]:
+                raise CourseError("the process that starts answers does not reply")
+            data = self.socket.recv(1 << 16)
+            if not data:
+                raise CourseError("the process that starts answers has ended; `mmcourse doctor` looks for the cause")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+
+class Judge:
+    """Grades exercises, each answer in a fresh process."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        hidden: dict[str, tuple[Case, ...]],
+        strict: bool = True,
+        nursery: Nursery | None = None,
+    ) -> None:
+        self.limits, self.hidden, self.strict = limits, hidden, strict
+        self.nursery = Nursery() if nursery is None else nursery
+
+    def wait(self) -> list[str]:
+        """Until answers can be graded; returns which parts of the isolation are missing, in words."""
+        self.nursery.wait()
+        return missing(self.nursery.report)
+
+    def grade(self, work: Work, course: Course, salt: str) -> Verdict:
+        """Judges one exercise of a submission."""
+        exercise = find(work.exercise)
+        if work.cell is None:
+            return _verdict(exercise, "missing", message="its cell is missing", remarks=work.remarks)
+        began = time.monotonic()
+        salted = with_inputs(exercise, f"{salt}/{exercise.id}", self.hidden.get(exercise.id, ()))
+        link = self.nursery.start(self.limits)
+        result: Result | None = None
+        problem = state = ""
+        helpers: list[str] = []
+        try:
+            ready_made = list(tamper.READY_MADE.get(exercise.id, ()))
+            message = {"exercise": exercise.id, "cell": work.cell, "answer": work.answer, "ready_made": ready_made}
+            reply, answer = link.load({**message, **work.around})
+            state, helpers = str(reply.get("state")), [str(name)[:60] for name in reply.get("helpers", [])][:20]
+            if state != "unwritten":
+                answer = link.stand_in(int(reply["kept"]), "answer") if state == "function" else answer
+                result = grade(salted, answer)
+        except StoppedError:
+            problem = ""
+        except Exception as error:  # of the learner's cell, told by its own process
+            problem = link.described.get(_told(error), f"{type(error).__name__}: {error}"[:500])
+        finally:
+            ended = self.nursery.stop(link)
+        verdict = self._conclude(exercise, link, result, problem, state)
+        remarks = [*work.remarks, *(f"it uses `{name}` from another cell of yours" for name in helpers)]
+        return dataclasses.replace(
+            verdict,
+            remarks=tuple(remarks),
+            output=_text(link.printed, link.printed_size),
+            limit=verdict.limit or _limit(ended, verdict),
+            seconds=self.limits.seconds if link.stopped and link.stopped[0] == "time" else round(ended["cpu"], 3),
+            wall=round(time.monotonic() - began, 3),
+        )
+
+    def _conclude(self, exercise: Exercise, link: Link, result: Result | None, problem: str, state: str) -> Verdict:
+        notes = tuple(dict.fromkeys(f"{_WORDS[kind]} ({what})" for kind, what in link.notes if kind in _WORDS))
+        if link.stopped is not None and result is None:
+            return _verdict(exercise, "stopped", message=link.stopped[1], limit=link.stopped[0], tampering=notes)
+        if result is None or result.status == "unwritten":
+            state = state if result is None else "unwritten"
+            status = "unwritten" if state == "unwritten" or problem.startswith("NotImplementedError") else "error"
+            message = "" if status == "unwritten" else problem
+            return _verdict(exercise, status, message=message, tampering=notes)
+        told = {**link.described, **({_stopped(link): link.stopped[1]} if link.stopped else {})}
+        every = [(case.name, case.ok, _retold(case.message, told)) for case in result.cases]
+        shown = [_all_draws(every[start : start + DRAWS]) for start in range(0, len(every), DRAWS)]
+        known = len(exercise.cases)
+        message = _retold(result.message, told)
+        mistake = next((m.message for m in exercise.mistakes if message.endswith(m.message)), "")
+        if not mistake and all(ok for _, ok, _ in shown[:known]) and message:
+            message = "A check that is not shown here fails: think of other inputs."
+        status = "stopped" if link.stopped is not None else result.status
+        passed = sum(ok for _, ok, _ in shown)
+        points = exercise.points * passed // len(shown)
+        not_allowed = [kind for kind, _ in link.notes if kind == "checks" or (kind == "ready-made" and self.strict)]
+        if not_allowed and status not in ("unwritten", "error"):
+            status, points = "forbidden", 0
+            message = f"It {_WORDS[not_allowed[0]]}: no points."
+        return Verdict(
+            exercise=exercise.id,
+            title=exercise.title,
+            status=status,
+            points=points,
+            max_points=exercise.points,
+            passed=passed,
+            total=len(shown),
+            cases=tuple(shown[:known]),
+            hidden=(sum(ok for _, ok, _ in shown[known:]), len(shown) - known),
+            mistake=mistake,
+            message=message,
+            limit=link.stopped[0] if link.stopped else "",
+            tampering=notes,
+        )
+
+
+def with_inputs(exercise: Exercise, salt: str, hidden: tuple[Case, ...] = ()) -> Exercise:
+    """The same exercise with other random inputs, DRAWS times, and with the teacher's own checks behind its own."""
+
+    def fresh(case: Case, draw: int) -> Case:
+        def inputs(generator: torch.Generator) -> tuple:
+            text = f"{salt}/{generator.initial_seed()}/{draw}"
+            seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+            return case.inputs(torch.Generator().manual_seed(seed))
+
+        return dataclasses.replace(case, inputs=inputs)
+
+    cases = (*exercise.cases, *hidden)
+    return dataclasses.replace(exercise, cases=tuple(fresh(case, draw) for case in cases for draw in range(DRAWS)))
+
+
+def _all_draws(draws: list[tuple[str, bool, str]]) -> tuple[str, bool, str]:
+    """One check on all its draws: passed if all are, else with what is wrong with the first that is not."""
+    return next((draw for draw in draws if not draw[1]), draws[0])
+
+
+def read_hidden(path: Path | None) -> dict[str, tuple[Case, ...]]:
+    """The teacher's own checks: a Python file with `CASES = {"01-causal-mask": (Case(...), ...), ...}`."""
+    if path is None:
+        return {}
+    space: dict[str, Any] = {"__name__": "hidden_checks"}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
+    cases = space.get("CASES")
+    if not isinstance(cases, dict):
+        raise CourseError(f"{path} has no CASES; write CASES = {{exercise id: (Case(…), …)}}")
+    for exercise in cases:
+        find(exercise)
+    return {exercise: tuple(found) for exercise, found in cases.items()}
+
+
+def _verdict(exercise: Exercise, status: str, **more: Any) -> Verdict:
+    total = len(exercise.cases)
+    more = {"points": 0, "max_points": exercise.points, "total": total, **more}
+    return Verdict(exercise=exercise.id, title=exercise.title, status=status, **more)
+
+
+def _told(error: Exception) -> str:
+    from mmcourse.course.tracing import describe_error
+
+    return describe_error(error)
+
+
+def _stopped(link: Link) -> str:
+    assert link.stopped is not None
+    return _told(StoppedError(link.stopped[1]))
+
+
+def _retold(text: str, told: dict[str, str]) -> str:
+    """What `grade` says of an error, in the words of the answer's side, which knows the learner's line."""
+    for ours, theirs in told.items():
+        if text.startswith(ours):
+            return theirs + text[len(ours) :]
+    return text
+
+
+def _limit(ended: dict[str, Any], verdict: Verdict) -> str:
+    """Which limit an answer ran into, from how its process ended or from what its errors say."""
+    if not ended["running"] and ended["code"] in (-24, -9):
+        return "time"
+    said = " ".join([verdict.message, *(message for _, _, message in verdict.cases)])
+    return next((name for name, words in _LIMITS.items() if any(word in said for word in words)), "")
+
+
+def _text(printed: bytes, size: int) -> str:
+    text = printed.decode("utf-8", errors="replace")
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    text = re.sub(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "·", text)
+    return text + (f"\n… {size - len(printed):,} more bytes" if size > len(printed) else "")

@@ -1,0 +1,300 @@
+"""Grades many submissions side by side, keeps what is done, and writes the table and the feedback pages.
+
+Each graded submission is kept beside the table, in `{table}.parts`, under a name that depends on everything its verdict
+depends on: the file, the exercises, the limits. A stopped run finds what it had and goes on; a changed file or exercise
+is graded anew.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmcourse
+from mmcourse.content import PACKAGE
+from mmcourse.course.errors import CourseError
+from mmcourse.course.grading import feedback
+from mmcourse.course.grading.sandbox import Limits
+from mmcourse.course.grading.submission import Submission, find_submissions
+from mmcourse.course.workspace import chapter_paths
+from mmcourse.files import write_in_one_step
+
+COLUMNS = (
+    "student", "file", "chapter", "exercise", "status", "points", "max_points", "passed", "total", "failed", "mistake",
+    "message", "seconds", "limit", "tampering", "remarks",
+)  # fmt: skip
+_TRIES = 2
+_PATIENCE = 60.0  # seconds that a grading process has beyond the limits of its answers
+_MOST_EXERCISES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a run did: how many files, how many of them were kept from before, what the isolation lacks."""
+
+    files: int
+    kept: int
+    missing: tuple[str, ...]
+    table: Path
+    feedback: Path
+
+
+def grade_submissions(
+    paths: Iterable[Path | str],
+    out_csv: Path | str,
+    *,
+    workers: int = 2,
+    time_limit: float = 10.0,
+    memory_limit: int = 1024,
+    output_limit: int = 4096,
+    hidden: Path | str | None = None,
+    ready_made: str = "refuse",
+    salt: str = "",
+    pages: Path | str | None = None,
+    chapters: Path | str | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Summary:
+    """Grades notebooks and writes a table with a row for every exercise of every submission.
+
+    Args:
+        paths: notebooks and folders of them; see `find_submissions` for how students are told apart.
+        workers: how many submissions at once.
+        time_limit: seconds for one exercise; `memory_limit` in MiB, `output_limit` in KiB.
+        hidden: a Python file with checks of the teacher's own, `CASES = {exercise id: (Case(…), …)}`.
+        ready_made: "refuse" gives no points to an answer that calls the function it is to write, "note" only says so.
+        salt: other text, other random inputs.
+        pages: the folder of the feedback pages (default: `feedback` beside the table).
+        chapters: where the course's notebooks are, if not in the course.
+        tell: hears a line about every submission, and warnings.
+    Raises:
+        CourseError: nothing to grade, or the grader itself does not start.
+    """
+    if ready_made not in ("refuse", "note"):
+        raise CourseError(f"ready_made must be 'refuse' or 'note', got {ready_made!r}")
+    if workers < 1:
+        raise CourseError(f"workers must be at least 1, got {workers}")
+    table = Path(out_csv)
+    folder = table.with_name(f"{table.name}.parts")
+    limits = Limits(seconds=time_limit, memory=memory_limit, output=output_limit)
+    settings = {
+        "limits": dataclasses.asdict(limits),
+        "hidden": None if hidden is None else str(Path(hidden).resolve()),
+        "strict": ready_made == "refuse",
+        "salt": salt,
+        "chapters": None if chapters is None else str(Path(chapters).resolve()),
+    }
+    handed_in = find_submissions([Path(path) for path in paths])
+    course = _digest_of_course(settings)
+    keys = {one: _key(one, course) for one in handed_in}
+    waiting = [one for one in handed_in if not (folder / f"{keys[one]}.json").is_file()]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(one: Submission, record: dict[str, Any]) -> None:
+        write_in_one_step(folder / f"{keys[one]}.json", json.dumps(record, indent=1))
+
+    lacking = _grade_all(waiting, keep, settings, min(workers, max(1, len(waiting))), tell) if waiting else []
+    place = table.with_name("feedback") if pages is None else Path(pages)
+    records = (json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in)
+    _write(table, place, records)
+    for text in lacking:
+        tell(warning(text))
+    kept = len(handed_in) - len(waiting)
+    return Summary(files=len(handed_in), kept=kept, missing=tuple(lacking), table=table, feedback=place)
+
+
+def warning(missing: str) -> str:
+    return f"WARNING: this system does not offer {missing}. Do not grade submissions here that you do not trust."
+
+
+def _digest_of_course(settings: dict[str, Any]) -> str:
+    """What every verdict depends on: the exercises, the grader, the settings, the course's notebooks."""
+    digest = hashlib.sha256(json.dumps([mmcourse.__version__, settings], sort_keys=True).encode())
+    files = sorted((PACKAGE / "course").rglob("*.py"))
+    files += chapter_paths(None if settings["chapters"] is None else Path(settings["chapters"]))
+    files += [] if settings["hidden"] is None else [Path(settings["hidden"])]
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _key(one: Submission, course: str) -> str:
+    digest = hashlib.sha256(f"{course}\n{one.student}\n{one.name}\n".encode(errors="surrogatepass"))
+    try:
+        with one.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        digest.update(str(error.errno).encode())
+    return digest.hexdigest()[:32]
+
+
+class _Desk:
+    """A grading process, started again if it ends."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.process: subprocess.Popen | None = None
+        self.buffer = b""
+        self.missing: list[str] = []
+        seconds = settings["limits"]["seconds"]
+        self.patience = _PATIENCE + _MOST_EXERCISES * (seconds + 2)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mmcourse.course.grading.desk", json.dumps(self.settings)]
+        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment = {**os.environ, **one, "MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.buffer = b""
+        reply = self._hear()
+        if reply is None:
+            raise CourseError("the grader does not start; `mmcourse doctor` looks for the cause")
+        self.missing = reply["missing"]
+
+    def grade(self, one: Submission) -> dict[str, Any]:
+        for _ in range(_TRIES):
+            if self.process is None:
+                self.start()
+            assert self.process is not None
+            asked = {"student": one.student, "name": one.name, "path": str(one.path.resolve())}
+            try:
+                self.process.stdin.write(json.dumps(asked).encode() + b"\n")
+                self.process.stdin.flush()
+                record = self._hear()
+            except BrokenPipeError:
+                record = None
+            if record is not None:
+                return record
+            self.stop()
+        problem = "the grader failed at this file, twice; look at it by hand"
+        facts = {"student": one.student, "file": one.name, "chapter": "", "remarks": [], "written": {}}
+        return {**facts, "problem": problem, "verdicts": []}
+
+    def _hear(self) -> dict[str, Any] | None:
+        output = self.process.stdout
+        while b"\n" not in self.buffer:
+            if not select.select([output], [], [], self.patience)[0]:
+                return None
+            data = output.read1(1 << 20)
+            if not data:
+                return None
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process = None
+
+
+def _grade_all(
+    waiting: Sequence[Submission],
+    keep: Callable[[Submission, dict], None],
+    settings: dict[str, Any],
+    workers: int,
+    tell: Callable[[str], None],
+) -> list[str]:
+    """Grades them all with several processes; returns what the isolation lacks."""
+    todo: queue.SimpleQueue = queue.SimpleQueue()
+    for one in waiting:
+        todo.put(one)
+    problems: list[BaseException] = []
+    desks = [_Desk(settings) for _ in range(workers)]
+    lock = threading.Lock()
+    done = 0
+
+    def work(desk: _Desk) -> None:
+        nonlocal done
+        try:
+            desk.start()
+            if desk is desks[0]:
+                for text in desk.missing:
+                    tell(warning(text))
+            while not problems:
+                try:
+                    one = todo.get_nowait()
+                except queue.Empty:
+                    return
+                record = desk.grade(one)
+                with lock:
+                    keep(one, record)
+                    done += 1
+                    tell(f"{done} of {len(waiting)}: {one.student}, {one.name}: {_points(record)}")
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            desk.stop()
+
+    threads = [threading.Thread(target=work, args=(desk,), daemon=True) for desk in desks]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)  # so that Ctrl-C is heard
+    except KeyboardInterrupt:
+        problems.append(KeyboardInterrupt())
+        for desk in desks:
+            desk.stop()
+        raise
+    if problems:
+        raise problems[0]
+    return desks[0].missing
+
+
+def _points(record: dict[str, Any]) -> str:
+    if record["problem"]:
+        return record["problem"]
+    got = sum(verdict["points"] for verdict in record["verdicts"])
+    return f"{got} of {sum(verdict['max_points'] for verdict in record['verdicts'])} points"
+
+
+def rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """The lines of the table for one submission, in the order of COLUMNS."""
+    start = [record["student"], record["file"], record["chapter"]]
+    if not record["verdicts"]:
+        remarks = "; ".join(record["remarks"])
+        yield [*start, "", "damaged", "0", *[""] * 5, record["problem"], "0", "", "", remarks]
+    for verdict in record["verdicts"]:
+        failed = [name for name, ok, _ in verdict["cases"] if not ok]
+        passed, all_hidden = verdict["hidden"]
+        failed += [f"{all_hidden - passed} checks that are not shown"] if passed < all_hidden else []
+        remarks = [*record["remarks"], *verdict["remarks"]]
+        yield [
+            *start, verdict["exercise"], verdict["status"],
+            *(str(verdict[name]) for name in ("points", "max_points", "passed", "total")),
+            "; ".join(failed), verdict["mistake"], verdict["message"], str(round(verdict["seconds"])),
+            verdict["limit"], "; ".join(verdict["tampering"]), "; ".join(remarks),
+        ]  # fmt: skip
+
+
+def _write(table: Path, place: Path, records: Iterable[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:
+        writer.writerows([_harmless(cell) for cell in row] for row in rows(record))
+        feedback.write(record, place)
+    write_in_one_step(table, text.getvalue().encode("utf-8", errors="replace"))
+
+
+def _harmless(cell: str) -> str:
+    """A cell that a spreadsheet shows and does not run, on one line."""
+    cell = " ".join(cell.split())
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

@@ -1,0 +1,237 @@
+"""What keeps an answer in its place: limits, and on Linux namespaces and a filter of system calls.
+
+Two steps. `enclose` is called once by the process that starts answers: from then on it sees a read-only file system
+with Python and the library in it but neither exercises nor solutions nor anybody's files, no network, no other
+processes. `confine` is called in each process that runs an answer. What the system does not offer is named.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcourse.content import PACKAGE, content_dir
+from mmcourse.course.grading import seccomp
+
+_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+_KEPT_FLAGS = 2 | 4 | 8 | 1024 | 2048  # nosuid, nodev, noexec, noatime, nodiratime may not be taken off
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt/python")
+_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/passwd", "/etc/group")
+_FILES += ("/etc/nsswitch.conf", "/etc/fonts", "/etc/alternatives", "/etc/mime.types")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+MEBI = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one answer may use.
+
+    Args:
+        seconds: from start to end, for loading the answer and all its checks together.
+        memory: MiB on top of what Python and the library take.
+        output: KiB that it may print; more than a hundredth of it is not kept.
+        files: MiB that it may write, into a folder that goes away.
+    """
+
+    seconds: float = 10.0
+    memory: int = 1024
+    output: int = 4096
+    files: int = 32
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value <= 0:
+                raise ValueError(f"{name} must be more than 0, got {value}")
+
+
+def missing(report: dict[str, bool]) -> list[str]:
+    """The parts of the isolation that could not be had, in words for a warning."""
+    words = {
+        "namespaces": "a read-only file system without the solutions, and a process space of its own",
+        "filter": "a filter of system calls (no new processes, no network)",
+        "limits": "limits on memory, output files and processes",
+        "fork": "quick starts (every answer starts a Python of its own)",
+    }
+    return [text for name, text in words.items() if not report.get(name)]
+
+
+def enclose() -> dict[str, bool]:
+    """Shuts this process and its children off; says which parts worked."""
+    report = {"namespaces": False, "filter": seccomp.available(), "fork": hasattr(os, "fork")}
+    try:
+        import resource  # noqa: F401
+
+        report["limits"] = True
+    except ImportError:
+        report["limits"] = False
+    if platform.system() == "Linux":
+        try:
+            _namespaces()
+            report["namespaces"] = True
+        except OSError as error:
+            report["why"] = str(error)
+    return report
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    encode = [None if text is None else text.encode() for text in (source, target, kind, data)]
+    if _libc().mount(encode[0], encode[1], encode[2], ctypes.c_ulong(flags), encode[3]):
+        number = ctypes.get_errno()
+        raise OSError(number, f"mounting {target} failed: {os.strerror(number)}")
+
+
+def _unshare(flags: int) -> None:
+    if _libc().unshare(flags):
+        number = ctypes.get_errno()
+        raise OSError(number, f"new namespaces were refused: {os.strerror(number)}")
+
+
+def _namespaces() -> None:
+    """New user, mount, network, IPC, host and process namespaces, and a root folder with only what Python needs."""
+    user, group = os.geteuid(), os.getegid()
+    probe = os.fork()  # a failure half-way would leave this process between two worlds: try it in another one first
+    if probe == 0:
+        try:
+            _enter(user, group)
+        except OSError as error:
+            os._exit(error.errno or 1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(probe, 0)[1])
+    if code:
+        raise OSError(code, f"new namespaces were refused: {os.strerror(abs(code))}")
+    _enter(user, group)
+
+
+def _enter(user: int, group: int) -> None:
+    _unshare(_NEWUSER | _NEWNS | _NEWNET | _NEWIPC | _NEWUTS | _NEWPID)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _mount("none", "/", None, _REC | _PRIVATE)
+    root = "/sys"  # a folder that is always there, and not needed: nothing is left behind
+    base = Path(root)
+    _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
+    for place in visible_places():
+        _bind(place, base)
+    for place in hidden_places():
+        target = f"{root}{place}"
+        if os.path.isdir(target):
+            _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=755")
+    for place in ("/tmp", "/proc", str(content_dir("data").parent / "chapters")):  # the last shows where the data are
+        Path(f"{root}{place}").mkdir(parents=True, exist_ok=True)
+    os.chdir(root)
+    if _libc().syscall(155 if platform.machine() == "x86_64" else 41, b".", b"."):
+        raise OSError(ctypes.get_errno(), "the new root folder was refused")
+    if _libc().umount2(b".", 2):  # the old root, which lies over the new one now
+        raise OSError(ctypes.get_errno(), "the old root folder could not be left")
+    os.chdir("/")
+    _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+
+
+def _bind(place: str, base: Path) -> None:
+    """Makes a file or folder visible below the new root, read-only; a symbolic link is made again as it is."""
+    target = Path(f"{base}{place}")
+    if target.exists() or target.is_symlink() or not os.path.lexists(place):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.islink(place):
+        os.symlink(os.readlink(place), target)
+        return
+    if os.path.isdir(place):
+        target.mkdir()
+    else:
+        target.touch()
+    _mount(place, str(target), None, _BIND | _REC)
+    if not place.startswith("/dev/"):
+        kept = os.statvfs(place).f_flag
+        flags = (kept & _KEPT_FLAGS) | ((1 << 21) if kept & 4096 else 0)
+        _mount("none", str(target), None, _REMOUNT | _BIND | _RDONLY | _NOSUID | flags)
+
+
+def visible_places() -> list[str]:
+    """What an answer may read: the system's libraries, this Python with its packages, the library and its data."""
+    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, str(PACKAGE), str(content_dir("data"))}
+    paths |= {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths |= {site.getusersitepackages()} if site.ENABLE_USER_SITE else set()
+    paths |= {os.path.realpath(path) for path in paths}
+    found: list[str] = []
+    for path in (*_SYSTEM, *_FILES, *_DEVICES, *sorted(paths)):
+        if not any(path == other or path.startswith(f"{other}/") for other in found if not os.path.islink(other)):
+            found.append(path)
+    return found
+
+
+def hidden_places() -> list[str]:
+    """What lies below a visible place and holds right answers or checks."""
+    folders = [PACKAGE / "course" / "exercises", PACKAGE / "_content" / "chapters", PACKAGE / "_content" / "tests"]
+    return [str(folder) for folder in folders]
+
+
+def confine(limits: Limits, report: dict[str, bool], size: int) -> None:
+    """Binds this process, which is about to run an answer; `size` is its address space so far, in bytes."""
+    os.setsid()
+    if report.get("namespaces"):
+        _unshare(_NEWNS)
+        _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={limits.files}m,nr_inodes=4096,mode=1777")
+        os.chdir("/tmp")
+    if platform.system() == "Linux":
+        die_with_parent()
+        _drop_capabilities()
+    if report.get("limits"):
+        _limit(limits, size, filtered=bool(report.get("filter")))
+    if report.get("filter"):
+        seccomp.install(writing=bool(report.get("namespaces")))
+
+
+def die_with_parent() -> None:
+    """Lets this process end with the one that started it (Linux)."""
+    _libc().prctl(1, 9, 0, 0, 0)
+
+
+def hide_memory() -> None:
+    """Lets no other process of the same user look into this one (Linux)."""
+    _libc().prctl(4, 0, 0, 0, 0)
+
+
+def _limit(limits: Limits, size: int, *, filtered: bool) -> None:
+    import resource
+
+    seconds = int(limits.seconds) + 2
+    wanted = {
+        "RLIMIT_CPU": seconds,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_FSIZE": limits.files * MEBI,
+        "RLIMIT_NOFILE": 128,
+        "RLIMIT_MSGQUEUE": 0,
+    }
+    if not filtered:
+        wanted["RLIMIT_NPROC"] = 512  # of all processes of this user; the filter allows no new one at all
+    if platform.system() == "Linux":
+        wanted["RLIMIT_AS"] = size + limits.memory * MEBI
+    for name, value in wanted.items():
+        kind = getattr(resource, name, None)
+        if kind is not None:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+
+def _drop_capabilities() -> None:
+    libc = _libc()
+    for number in range(64):
+        libc.prctl(24, number, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if libc.capset(header, nothing):
+        raise OSError(ctypes.get_errno(), "privileges could not be dropped")

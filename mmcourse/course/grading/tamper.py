@@ -1,0 +1,276 @@
+"""Notices what no answer needs to do, and names it. The verdict does not hang on it: the judge trusts data alone.
+
+Before an answer runs, its text is read; while it runs, an audit hook listens, ready-made functions are watched, and
+afterwards the library is compared with what it was. A learner's code could hide from all but the first of these.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import importlib
+import math
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+WORDS = {
+    "ready-made": "calls the ready-made function that it is to write itself",
+    "replaced": "replaces a function of a library",
+    "checks": "looks for the checks or the solutions",
+    "frames": "looks into the frames or objects of whoever calls it",
+    "network": "reaches for the network",
+    "process": "starts, signals or ends processes",
+    "files": "writes or deletes files",
+    "native": "loads compiled code",
+    "equality": "makes objects that are equal to everything",
+    "notebook": "changes how the notebook runs code",
+    "import": "changes how Python imports",
+}
+
+_ATTENTION = (
+    "torch.nn.functional:scaled_dot_product_attention",
+    "torch.nn.functional:multi_head_attention_forward",
+    "mmcourse.attention:attention",
+    "mmcourse.attention:fused_attention",
+)
+_LOSSES = "mmcourse.losses"
+# Each does the whole exercise in one call.
+READY_MADE: dict[str, tuple[str, ...]] = {
+    "01-attend-one": _ATTENTION,
+    "01-scaled-attention": _ATTENTION,
+    "01-softmax-backward": ("torch:_softmax_backward_data",),
+    "01-causal-mask": ("mmcourse.attention:causal_mask",),
+    "01-masked-attention": _ATTENTION,
+    "01-merge-heads": ("mmcourse.attention:merge_heads",),
+    "02-mean-surprise": ("torch.nn.functional:nll_loss", "torch.nn.functional:cross_entropy"),
+    "02-log-sum-exp": ("torch:logsumexp", "torch.Tensor:logsumexp", f"{_LOSSES}:log_sum_exp"),
+    "02-cross-entropy": ("torch.nn.functional:cross_entropy", f"{_LOSSES}:cross_entropy"),
+    "02-gradient": (f"{_LOSSES}:cross_entropy_gradient",),
+    "02-calibration-error": ("mmcourse.metrics:expected_calibration_error",),
+    "03-merge": ("mmcourse.tokenizer.byte_pair:merge_pair",),
+    "03-shift": ("mmcourse.lm:shift",),
+    "03-top-p": ("mmcourse.decoding:filter_logits",),
+    "03-mask-tokens": ("mmcourse.encoders:mask_tokens",),
+    "04-convolution": ("torch.nn.functional:conv2d", "mmcourse.encoders:convolve"),
+    "04-patchify": ("mmcourse.encoders:patchify",),
+    "05-longest-match": ("mmcourse.tokenizer.wordpiece:longest_pieces",),
+    "05-mask-tokens": ("mmcourse.encoders:mask_tokens",),
+    "05-masked-mean": ("mmcourse.encoders:pool",),
+    "06-late-fusion": ("mmcourse.fusion.vectors:average_predictions",),
+    "06-low-rank-bilinear": ("mmcourse.fusion.vectors:low_rank_bilinear",),
+    "06-scores-of-a-class": ("mmcourse.metrics:precision_recall_f1",),
+    "07-positions-2d": ("mmcourse.attention:sinusoidal_positions_2d",),
+    "08-info-nce": (f"{_LOSSES}:info_nce",),
+    "08-recall-at-k": ("mmcourse.metrics:recall_at_k",),
+    "08-sigmoid-loss": (f"{_LOSSES}:sigmoid_loss",),
+}
+
+_FRAMES = {"_getframe", "_current_frames", "currentframe", "f_back", "f_locals", "f_globals", "tb_frame", "gi_frame"}
+_FRAMES |= {"get_referrers", "get_objects", "settrace", "setprofile"}
+_MODULES = {
+    "network": {"socket", "urllib", "http", "requests", "ftplib", "smtplib", "ssl"},
+    "process": {"subprocess", "multiprocessing", "signal", "pty"},
+    "native": {"ctypes", "cffi", "mmap"},
+    "frames": {"inspect", "gc"},
+}
+_PROCESS = {"fork", "forkpty", "system", "popen", "_exit", "kill", "killpg", "abort", "setsid"}
+_PROCESS |= {"execv", "execve", "execvp", "posix_spawn", "spawnv"}
+_CHECKS = ("course.exercises", "course/exercises", "chapters/source", "chapters/solutions", "course.grading")
+
+
+def read_text(tree: ast.AST, ready_made: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """What the text of an answer shows, as pairs of a key of WORDS and what was seen.
+
+    `ready_made` is for the parts that the answer itself leads to: a test beside it may compare with what it likes.
+    """
+    made = {name.partition(":")[2] for name in ready_made if name.startswith("torch")}
+    modules = _imported(tree)
+    found: list[tuple[str, str]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found += _imports(node)
+            names = [alias.name for alias in node.names]
+        else:
+            names = [getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "value", None)]
+        for name in names:
+            if not isinstance(name, str):
+                continue
+            plain_name = isinstance(node, ast.Name)
+            if name in made and not plain_name:
+                found.append(("ready-made", name))
+            if name in _FRAMES and not plain_name:
+                found.append(("frames", name))
+            if any(part in name for part in _CHECKS):
+                found.append(("checks", name[:60]))
+            if name in ("input_transformers_cleanup", "ast_transformers", "input_transformers_post"):
+                found.append(("notebook", name))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            found += [("process", f"os.{node.attr}")] if node.attr in _PROCESS else []
+        found += [("replaced", text) for text in _replacements(node, modules)]
+        if isinstance(node, ast.FunctionDef) and node.name == "__eq__" and _always_true(node):
+            found.append(("equality", "__eq__"))
+    return list(dict.fromkeys(found))
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = {"torch", "nn", "F", "np", "numpy", "math", "builtins", "__builtins__", "sys", "operator", "mmcourse"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+    return names
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
+    if isinstance(node, ast.ImportFrom):
+        names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+    else:
+        names = [alias.name for alias in node.names]
+    kinds = [(kind, name) for name in names for kind, tops in _MODULES.items() if name.split(".")[0] in tops]
+    kinds += [("process", name) for name in names if name.startswith("os.") and name[3:] in _PROCESS]
+    return kinds + [("checks", name) for name in names if any(part in name for part in _CHECKS)]
+
+
+def _replacements(node: ast.AST, modules: set[str]) -> list[str]:
+    """`torch.softmax = …`, `torch.Tensor.__eq__ = …`, `setattr(torch, …)`, `del torch.x`."""
+    targets: list[ast.AST] = []
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        targets = list(node.targets)
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+        targets = [node.target]
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("setattr", "delattr") and node.args:
+        text = ast.unparse(node.args[0])
+        return [f"setattr({text[:40]}, …)"] if text.split(".")[0] in modules else []
+    found = []
+    for target in targets:
+        if isinstance(target, (ast.Attribute, ast.Subscript)):
+            text = ast.unparse(target)
+            if text.split(".")[0].split("[")[0] in modules:
+                found.append(text[:60])
+    return found
+
+
+def _always_true(node: ast.FunctionDef) -> bool:
+    last = node.body[-1]
+    return isinstance(last, ast.Return) and isinstance(last.value, ast.Constant) and last.value.value is True
+
+
+def watch(ready_made: Iterable[str], note: Callable[[str, str], None]) -> None:
+    """Puts a watcher in the place of each ready-made function, under every name that it has."""
+    import torch
+
+    for place in ready_made:
+        module, _, name = place.partition(":")
+        owners: list[Any] = [torch, torch._C._nn, torch.ops.aten, torch._C._VariableFunctions]
+        if module == "torch.Tensor":
+            owners = [torch.Tensor]
+        elif module.startswith("torch"):
+            owners.append(importlib.import_module(module))
+        else:
+            owners = [sys.modules.get(module) or importlib.import_module(module)]
+        for owner in owners:
+            original = getattr(owner, name, None)
+            if original is not None:
+                try:
+                    setattr(owner, name, _watched(original, name, note))
+                except (AttributeError, TypeError):  # this name cannot be watched; the text was read already
+                    continue
+
+
+def _watched(original: Callable, name: str, note: Callable[[str, str], None]) -> Callable:
+    @functools.wraps(original)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        note("ready-made", name)
+        return original(*args, **kwargs)
+
+    return watched
+
+
+def libraries() -> dict[str, dict[str, Any]]:
+    """The names of the libraries that answers lean on, to compare with later."""
+    import numpy
+    import torch
+
+    places = {"torch": torch, "torch.Tensor": torch.Tensor, "torch.nn": torch.nn, "math": math, "builtins": builtins}
+    places |= {"torch.nn.functional": torch.nn.functional, "operator": operator, "numpy": numpy}
+    places["torch.nn.Module"] = torch.nn.Module
+    return {name: dict(vars(place)) for name, place in places.items()}
+
+
+def replaced(before: dict[str, dict[str, Any]]) -> list[str]:
+    """Which functions are not what they were."""
+    now, found = libraries(), []
+    for name, old in before.items():
+        for key, value in old.items():
+            if callable(value) and now[name].get(key) is not value and key not in ("_", "__doc__"):
+                found.append(f"{name}.{key}")
+    return found
+
+
+_EVENTS = {
+    "socket.": "network", "urllib.": "network", "http.": "network", "smtplib.": "network", "ftplib.": "network",
+    "os.fork": "process", "os.exec": "process", "os.posix_spawn": "process", "os.system": "process",
+    "os.kill": "process", "subprocess.": "process", "pty.": "process", "signal.pthread_kill": "process",
+    "os.remove": "files", "os.rename": "files", "os.rmdir": "files", "os.mkdir": "files", "os.truncate": "files",
+    "os.chmod": "files", "os.chown": "files", "os.link": "files", "os.symlink": "files", "shutil.": "files",
+    "ctypes.dlopen": "native", "sys._getframe": "frames", "sys._current_frames": "frames",
+    "gc.get_referrers": "frames", "gc.get_objects": "frames",
+}  # fmt: skip
+
+
+def listen(note: Callable[[str, str], None], listening: Callable[[], bool], open_places: tuple[str, ...]) -> None:
+    """Adds an audit hook (which cannot be taken off) that names events while `listening()`."""
+    busy = False
+    events = tuple(_EVENTS.items())
+
+    def hook(event: str, details: tuple) -> None:
+        nonlocal busy
+        if busy or not listening():
+            return
+        busy = True
+        try:
+            if event == "open":
+                _opened(details, note, open_places)
+            elif event not in ("sys._getframe", "gc.get_objects") or _from_answer():
+                kind = next((kind for start, kind in events if event.startswith(start)), None)
+                allowed = kind == "files" and str(details[0] if details else "").startswith(open_places)
+                if kind is not None and not allowed:
+                    note(kind, event)
+        finally:
+            busy = False
+
+    sys.addaudithook(hook)
+    sys.meta_path.insert(0, _Listener(note))
+
+
+class _Listener:
+    """Hears the names of modules that are looked for, and finds none."""
+
+    def __init__(self, note: Callable[[str, str], None]) -> None:
+        self.note = note
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if any(part in name for part in _CHECKS):
+            self.note("checks", name[:60])
+
+
+def _from_answer() -> bool:
+    """Whether the frame above the hook belongs to an answer (libraries look at frames all the time)."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_filename.startswith("answer ")
+
+
+def _opened(details: tuple, note: Callable[[str, str], None], open_places: tuple[str, ...]) -> None:
+    path, mode, flags = (*details, None, None, None)[:3]
+    if isinstance(path, bytes):
+        path = path.decode(errors="replace")
+    if not isinstance(path, str):
+        return
+    if any(part in path for part in _CHECKS[1:4]):
+        note("checks", path[-60:])
+    writes = isinstance(mode, str) and any(letter in mode for letter in "wax+")
+    writes = writes or (isinstance(flags, int) and flags & 0o1103)
+    if writes and not path.startswith(open_places):
+        note("files", path[-60:])
