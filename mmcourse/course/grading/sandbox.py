@@ -14,6 +14,7 @@ import site
 import sys
 import sysconfig
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from mmcourse.content import PACKAGE, content_dir
@@ -130,6 +131,9 @@ def _enter(user: int, group: int) -> None:
             _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=755")
     for place in ("/tmp", "/proc", str(content_dir("data").parent / "chapters")):  # the last shows where the data are
         Path(f"{root}{place}").mkdir(parents=True, exist_ok=True)
+    for number, place in enumerate(_below_tmp()):  # `confine` lays a fresh /tmp over them and needs another way there
+        Path(f"{root}/kept/{number}").mkdir(parents=True)
+        _mount(f"{root}{place}", f"{root}/kept/{number}", None, _BIND | _REC)
     os.chdir(root)
     if _libc().syscall(155 if platform.machine() == "x86_64" else 41, b".", b"."):
         raise OSError(ctypes.get_errno(), "the new root folder was refused")
@@ -172,6 +176,12 @@ def visible_places() -> list[str]:
     return found
 
 
+@lru_cache(maxsize=1)
+def _below_tmp() -> tuple[str, ...]:
+    """The visible folders that lie in /tmp, as those of a trial installation do."""
+    return tuple(place for place in visible_places() if place.startswith("/tmp/"))
+
+
 def hidden_places() -> list[str]:
     """What lies below a visible place and holds right answers or checks."""
     folders = [PACKAGE / "course" / "exercises", PACKAGE / "_content" / "chapters", PACKAGE / "_content" / "tests"]
@@ -184,6 +194,9 @@ def confine(limits: Limits, report: dict[str, bool], size: int) -> None:
     if report.get("namespaces"):
         _unshare(_NEWNS)
         _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={limits.files}m,nr_inodes=4096,mode=1777")
+        for number, place in enumerate(_below_tmp()):
+            Path(place).mkdir(parents=True, exist_ok=True)
+            _mount(f"/kept/{number}", place, None, _BIND | _REC)
         os.chdir("/tmp")
     if platform.system() == "Linux":
         die_with_parent()
