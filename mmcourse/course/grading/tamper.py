@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mmcourse.content import PACKAGE
+
 WORDS = {
     "ready-made": "calls the ready-made function that it is to write itself",
     "replaced": "replaces a function of a library",
@@ -272,5 +274,5 @@ def _opened(details: tuple, note: Callable[[str, str], None], open_places: tuple
         note("checks", path[-60:])
     writes = isinstance(mode, str) and any(letter in mode for letter in "wax+")
     writes = writes or (isinstance(flags, int) and flags & 0o1103)
-    if writes and not path.startswith(open_places):
+    if writes and (not path.startswith(open_places) or path.startswith(f"{PACKAGE}/")):
         note("files", path[-60:])
