@@ -1,4 +1,5 @@
 import random
+import time
 
 import numpy as np
 import pytest
@@ -81,3 +82,12 @@ def test_progress_passes_every_item_on_and_counts(capsys):
     assert "Counting" in shown.err
     assert "3/3" in shown.err
     assert shown.out == ""
+
+
+def test_a_progress_bar_moves_twice_a_second(capsys):
+    """A long cell must not send more messages than a client that reads late can keep."""
+    begin = time.perf_counter()
+    for _ in runtime.progress(range(150), "Counting"):
+        time.sleep(0.01)
+    moves = capsys.readouterr().err.count("\r")
+    assert 1 <= moves <= 2 * (time.perf_counter() - begin) + 2  # one more at the start, one at the end
