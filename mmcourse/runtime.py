@@ -75,7 +75,7 @@ def by_budget(*, smoke: T, standard: T, gpu: T | None = None) -> T:
 def progress(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
     """Iterates with a progress bar: a widget in a notebook, a line of text in a terminal.
 
-    It moves twice a second: every move is up to three messages, and a client that reads them only when the cell has ended
+    It moves twice a second: every move is up to three messages, and a client that reads them when the cell has ended
     (nbval) keeps some two thousand; the ones after that are lost, and with them the news that the cell has ended.
     """
     return tqdm(items, desc=description, total=total, dynamic_ncols=True, mininterval=0.5)

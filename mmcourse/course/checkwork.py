@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from mmcourse.content import content_dir
 from mmcourse.course import progress
 from mmcourse.course.errors import CourseError
+from mmcourse.course.notebook import is_blank
 from mmcourse.course.workspace import chapter_path, read_notebook
 
 State = Literal["done", "wrong", "unwritten", "error", "missing"]
@@ -202,7 +203,7 @@ def _row(name: str, answer: NotebookNode | None, result: dict[str, Any] | None, 
     if answer is None:
         advice = f"`mmcourse reset {name[:2]} --beside` gives a fresh notebook to copy it from"
         return Row(exercise_id=name, state="missing", message=f"its cell is missing or was renamed; {advice}")
-    if "raise NotImplementedError" in answer.source or "# YOUR ANSWER HERE" in answer.source:
+    if is_blank(answer.source):
         return Row(exercise_id=name, state="unwritten")
     return Row(exercise_id=name, state="error", message=_reason(stopped or ""))
 

@@ -137,7 +137,7 @@ class Outcome(NamedTuple):
 
 def grade(exercise: Exercise, answer: Any) -> Result:
     """Judges an answer. Pure: prints nothing, writes nothing, leaves the global random state as it was."""
-    if _is_unwritten(answer):
+    if is_unwritten(answer):
         return _result(exercise, "unwritten", (), "")
     checked: list[Checked] = []
     failures: list[tuple[int, Outcome]] = []
@@ -224,7 +224,7 @@ def _same(case: Case, got: Outcome, mistaken: Outcome) -> bool:
     return same and changed_argument(got.inputs, mistaken.inputs) is None
 
 
-def _is_unwritten(answer: Any) -> bool:
+def is_unwritten(answer: Any) -> bool:
     """Whether there is nothing to judge: no value yet, or a function that holds no statement but its docstring."""
     if answer is None or answer is Ellipsis:
         return True

@@ -17,6 +17,7 @@ from mmcourse.course.errors import CourseError
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BLANK_TEXT = "*Write your answer here.*"
+BLANK_CODE = (("# YOUR CODE HERE", "raise NotImplementedError"), ("...  # YOUR ANSWER HERE",))
 ROLES = ("exercise", "check", "written")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"(\d\d)_\w+")
@@ -179,7 +180,7 @@ def blank_source(cell: Cell) -> str:
         return "\n".join([*lines[:begin], BLANK_TEXT, *lines[end + 1 :]])
     indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
     error: SyntaxError | None = None
-    for filling in (["# YOUR CODE HERE", "raise NotImplementedError"], ["...  # YOUR ANSWER HERE"]):
+    for filling in BLANK_CODE:
         text = "\n".join([*lines[:begin], *(indent + line for line in filling), *lines[end + 1 :]])
         try:
             ast.parse(text)
@@ -188,6 +189,11 @@ def blank_source(cell: Cell) -> str:
         else:
             return text
     raise BuildError(f"cell {cell.id}: without its answer the cell is no Python ({error}); move the solution markers")
+
+
+def is_blank(source: str) -> bool:
+    """Whether an answer cell still holds what `blank_source` put there. The comment alone may stay beside an answer."""
+    return any(filling[-1] in source for filling in BLANK_CODE)
 
 
 def grading_metadata(cell: Cell, points: int | None) -> dict:

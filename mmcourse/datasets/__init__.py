@@ -9,6 +9,7 @@ from mmcourse.datasets.folder import (
     Skipped,
     labeled_folder,
     read_image,
+    square,
 )
 from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_background
 from mmcourse.datasets.photos import Photo, load_photos
@@ -99,6 +100,7 @@ __all__ = [
     "sample_scene",
     "sample_scenes",
     "size_order",
+    "square",
 ]
 
 

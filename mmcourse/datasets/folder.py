@@ -224,7 +224,7 @@ def labeled_folder(
     for record, value in zip(folder.records, found, strict=True):
         if value not in labels:
             raise ValueError(f"{label!r} of {record.path.name!r} must be one of {', '.join(labels)}, got {value!r}")
-    images = [_square(read_image(record.path), size) for record in folder.records]
+    images = [square(read_image(record.path), size) for record in folder.records]
     return LabeledPictures(
         torch.stack(images) if images else torch.zeros(0, 3, size, size, dtype=torch.uint8),
         [record.text for record in folder.records],
@@ -248,6 +248,7 @@ def _order(label: str) -> tuple[bool, int, str]:
     return (False, int(label), label) if label.isdecimal() else (True, 0, label)
 
 
-def _square(image: torch.Tensor, size: int) -> torch.Tensor:
+def square(image: torch.Tensor, size: int) -> torch.Tensor:
+    """A picture uint8 (3, H, W) of any size as a square (3, size, size): squeezed, nothing is cut off."""
     resized = F.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)

@@ -266,12 +266,6 @@ class Captioner(nn.Module):
         return written
 
 
-def square(image: Tensor, side: int = 64) -> Tensor:
-    """A picture uint8 (3, H, W) of any size as a square (3, side, side): squeezed, nothing is cut off."""
-    resized = F.interpolate(image[None].float(), (side, side), mode="bilinear", antialias=True)
-    return resized[0].round().clamp(0, 255).to(torch.uint8)
-
-
 class CaptionStepper:
     """A captioner as decoding wants it: all tokens so far (B, T) in, logits (B, V) of the next token out."""
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image
+from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image, square
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import IGNORED, cross_entropy
-from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig, square
+from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
 from mmcourse.recipes import tiny_lm
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from mmcourse.datasets import ImageFolder, read_image
+from mmcourse.datasets import ImageFolder, read_image, square
 from mmcourse.recipes.base import RecipeError
 from mmcourse.runtime import progress
 
@@ -33,8 +32,7 @@ class FolderPart(NamedTuple):
         todo = self.pictures if description is None else progress(self.pictures, description)
         squares = torch.empty(len(self.pictures), 3, size, size, dtype=torch.uint8)
         for place, path in enumerate(todo):
-            resized = F.interpolate(read_image(path)[None].float(), (size, size), mode="bilinear", antialias=True)
-            squares[place] = resized[0].round().clamp(0, 255).to(torch.uint8)
+            squares[place] = square(read_image(path), size)
         return squares
 
 

@@ -19,7 +19,6 @@ from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import device, seed_everything
 from mmcourse.train import fit
 
-GRID = (8, 8)
 CELL = 8  # pixels
 COVERED = 0.25  # an object counts in a cell if it covers so much of it
 BATCH = 64
@@ -71,14 +70,14 @@ def build(config: Facts) -> tuple[PatchEncoder, None]:
 @torch.no_grad()
 def evaluate(trained: Trained) -> Quality:
     """How many cells with an object in them are named wrong, on scenes of the validation split."""
-    wrong = []
+    errors, labels = [], []
     for start in range(0, SCENES, 250):
         batch = make_scenes(250, split="val", start=start, masks=True)
-        wrong.append(trained.model(batch.images).argmax(dim=-1) != cell_labels(batch))
-    labels = cell_labels(make_scenes(SCENES, split="val", masks=True))
-    errors, empty = torch.cat(wrong), labels == len(lexicon())
-    more = {"empty cells named wrong": errors[empty].float().mean().item(), "scenes": SCENES}
-    return Quality("cells with an object that are named wrong", errors[~empty].float().mean().item(), 0.06, more)
+        labels.append(cell_labels(batch))
+        errors.append(trained.model(batch.images).argmax(dim=-1) != labels[-1])
+    wrong, empty = torch.cat(errors), torch.cat(labels) == len(lexicon())
+    more = {"empty cells named wrong": wrong[empty].float().mean().item(), "scenes": SCENES}
+    return Quality("cells with an object that are named wrong", wrong[~empty].float().mean().item(), 0.06, more)
 
 
 RECIPE = Recipe(

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import ipywidgets
 from torch import Tensor
 
-from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_true, lexicon, read_image, render
+from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_true, lexicon, read_image, render, square
 from mmcourse.datasets.scenes.arrange import arrange
-from mmcourse.models.captioner import Captioner, square
+from mmcourse.models.captioner import Captioner
 from mmcourse.recipes import load_trained
+from mmcourse.recipes.caption_data import SIDE
 from mmcourse.viz import overlay, show
 from mmcourse.widgets.sliders import show_widget
 
@@ -117,7 +118,7 @@ class CaptionPlayground:
             return
         name = files[0]["name"]
         try:
-            image = square(read_image(io.BytesIO(bytes(files[0]["content"]))))
+            image = square(read_image(io.BytesIO(bytes(files[0]["content"]))), SIDE)
         except OSError:
             self._say("", f"{name} is no picture that can be read; try a PNG or a JPEG")
             return

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from mmcourse.datasets import captions, chinese_captions, make_scenes
+from mmcourse.datasets import captions, chinese_captions, make_scenes, square
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.models.captioner import square
 from mmcourse.recipes.caption_data import Drawn, FreshScenes
 from mmcourse.recipes.captioner import align, loss, pointing
 from mmcourse.recipes.registry import load_trained
@@ -289,6 +288,6 @@ def test_chinese_captions_go_through_the_same_model(images):
 def test_any_picture_becomes_a_square(small):
     for height, width in ((64, 64), (30, 200), (500, 333), (1, 1)):
         picture = torch.randint(256, (3, height, width), dtype=torch.uint8)
-        assert square(picture).shape == (3, 64, 64)
-    assert torch.equal(square(picture := make_scenes(1).images[0]), picture)
-    assert small.generate(square(torch.zeros(3, 7, 9, dtype=torch.uint8))[None])
+        assert square(picture, 64).shape == (3, 64, 64)
+    assert torch.equal(square(picture := make_scenes(1).images[0], 64), picture)
+    assert small.generate(square(torch.zeros(3, 7, 9, dtype=torch.uint8), 64)[None])

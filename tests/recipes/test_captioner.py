@@ -1,10 +1,10 @@
 """The recipe of the captioner: a folder through the command, interruptions, glyphs, and one picture by command."""
 
-import json
 import re
 
 import pytest
 import torch
+from folders import write_folder
 from PIL import Image
 
 from mmcourse import recipes
@@ -15,25 +15,9 @@ from mmcourse.recipes.base import RecipeError
 from mmcourse.tokenizer import WordTokenizer
 
 
-def write_folder(path, count=24, *, broken=(), first=0):
-    """Scenes with two captions each, in the layout of an imagefolder; the broken ones are cut off."""
-    path.mkdir(parents=True)
-    batch = make_scenes(count, start=first)
-    lines = []
-    for number, (image, scene) in enumerate(zip(batch.images, batch.scenes, strict=True)):
-        large = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((80, 70))
-        large.save(path / f"{number}.png")
-        lines += [{"file_name": f"{number}.png", "text": text} for text in captions(scene)[:2]]
-    for number in broken:
-        file = path / f"{number}.png"
-        file.write_bytes(file.read_bytes()[:200])
-    (path / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    return path
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("data") / "my pictures", 26, broken=(3,))
+    return write_folder(tmp_path_factory.mktemp("data") / "my pictures", 26, broken=(3,), size=(80, 70))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """The recipe of two towers: on a folder through the command, on glyphs and scenes, and in several processes."""
 
-import json
 import os
 import re
 import signal
@@ -10,31 +9,16 @@ import time
 
 import pytest
 import torch
-from PIL import Image
+from folders import write_folder
 
 from mmcourse import recipes
 from mmcourse.course import cli
-from mmcourse.datasets import captions, load_glyphs, make_scenes
+from mmcourse.datasets import load_glyphs, make_scenes
 from mmcourse.metrics import retrieval
 from mmcourse.recipes import clip
 from mmcourse.recipes.base import RecipeError
 from mmcourse.recipes.folder import open_folder
 from mmcourse.train.checkpoint import load_checkpoint
-
-
-def write_folder(path, count=24, *, broken=(), first=0):
-    """Scenes with two captions each, in the layout of an imagefolder; the broken ones are cut off."""
-    path.mkdir(parents=True)
-    batch = make_scenes(count, start=first)
-    lines = []
-    for number, (image, scene) in enumerate(zip(batch.images, batch.scenes, strict=True)):
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path / f"{number}.png")
-        lines += [{"file_name": f"{number}.png", "text": text} for text in captions(scene)[:2]]
-    for number in broken:
-        file = path / f"{number}.png"
-        file.write_bytes(file.read_bytes()[:200])
-    (path / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    return path
 
 
 @pytest.fixture(scope="module")

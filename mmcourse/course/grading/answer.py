@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmcourse.course.exercise import _is_unwritten as is_unwritten
+from mmcourse.course.exercise import is_unwritten
 from mmcourse.course.grading import extract, tamper
 from mmcourse.course.grading.channel import Channel
 from mmcourse.course.grading.codec import BorderError, Decoder, Encoder

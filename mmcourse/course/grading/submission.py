@@ -18,11 +18,11 @@ from typing import Any
 
 from mmcourse.content import content_dir
 from mmcourse.course.errors import CourseError
+from mmcourse.course.notebook import is_blank
 from mmcourse.course.workspace import chapter_paths
 
 LARGEST = 64 << 20  # bytes of a notebook
 _MOST_TEXT = 1 << 20  # characters of code in it
-_BLANK = ("raise NotImplementedError", "# YOUR ANSWER HERE", "# YOUR CODE HERE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +189,12 @@ def _work(exercise: str, answer: str, cells: list[Cell], course: Course) -> Work
     defining = [n for n, cell in enumerate(cells) if cell.kind == "code" and _defines(cell.text, answer)]
     chosen: int | None = None
     if named:
-        written = [n for n in named if not _unwritten(cells[n].text)]
+        written = [n for n in named if not is_blank(cells[n].text)]
         chosen = (written or named)[-1]
         if len(named) > 1:
             remarks.append(f"its cell is there {len(named)} times; the last one that is written counts")
         elif not written:
-            others = [n for n in defining if n not in named and not _unwritten(cells[n].text)]
+            others = [n for n in defining if n not in named and not is_blank(cells[n].text)]
             if others and not any(cells[n].id in course.answers for n in others[-1:]):
                 chosen = others[-1]
                 remarks.append("its own cell is blank; the answer was found in another cell")
@@ -213,10 +213,6 @@ def _defines(text: str, answer: str) -> bool:
     if not answer.isidentifier():
         return False
     return re.search(rf"^(?:(?:async\s+)?def|class)\s+{answer}\b|^{answer}\s*=(?!=)", text, re.MULTILINE) is not None
-
-
-def _unwritten(text: str) -> bool:
-    return any(mark in text for mark in _BLANK)
 
 
 def _around(chosen: int, cells: list[Cell], course: Course) -> dict[str, list[dict[str, str]]]:
