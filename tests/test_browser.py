@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
 from mmcourse.cache import cache_dir
@@ -131,6 +132,41 @@ def test_the_slider_of_chapter_01_changes_its_figure(lab_page):
         page.wait_for_timeout(200)
     shot(page, "01_attention-slider")
     assert image.get_attribute("src") != before
+
+
+KNOBS = """from pathlib import Path
+
+from mmcourse import viz, widgets
+
+
+def turn(temperature=1.0, top_k=3, world="scenes", masks=False):
+    Path("turned.txt").write_text(f"{temperature} {top_k} {world} {masks}")
+    return viz.bars({world: temperature * top_k}, title="masks" if masks else "pictures")
+
+
+widgets.explore(turn, temperature=(0.5, 2.0, 0.5), top_k=(1, 9, 1), world=["scenes", "glyphs"], masks=False)"""
+
+
+def test_every_kind_of_control_works_by_keyboard_alone(lab_page, tmp_path):
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(KNOBS)], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "work" / "knobs.ipynb")
+    page, path = lab_page("knobs.ipynb")
+    run_all(page, path)
+    page.locator(".mm-panel.mm-explore .noUi-handle").first.focus()
+    for keys, expected in (
+        (["ArrowRight"], "1.5 3 scenes False"),
+        (["Tab", "Tab", "ArrowRight"], "1.5 4 scenes False"),  # behind a slider, Tab stops at its number
+        (["Tab", "Tab", "g"], "1.5 4 glyphs False"),  # the down arrow is JupyterLab's: it goes to the next cell
+        (["Tab", "Space"], "1.5 4 glyphs True"),
+    ):
+        for key in keys:
+            page.keyboard.press(key)
+        deadline = time.monotonic() + 30
+        while (turned := path.with_name("turned.txt").read_text()) != expected and time.monotonic() < deadline:
+            page.wait_for_timeout(200)
+        assert turned == expected
+    shot(page, "knobs")
 
 
 def test_without_chromium_the_browser_tests_say_so_and_skip(tmp_path):

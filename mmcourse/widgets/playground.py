@@ -16,7 +16,7 @@ from mmcourse.models.captioner import Captioner
 from mmcourse.recipes import load_trained
 from mmcourse.recipes.caption_data import SIDE
 from mmcourse.viz import overlay, show
-from mmcourse.widgets.sliders import show_widget
+from mmcourse.widgets.look import NARROW, described, panel, show_widget
 
 NOTHING = "nothing"
 START = (("cat", "large", "left"), ("dog", "small", "top right"), (NOTHING, "medium", "bottom"))
@@ -75,16 +75,14 @@ class CaptionPlayground:
         self.caption.add_class("mm-caption")
         self.verdict.add_class("mm-verdict")
         self.output = ipywidgets.Output()
-        self.box = ipywidgets.VBox(
-            [
-                *(ipywidgets.HBox(row) for row in self.rows),
-                ipywidgets.HBox([self.background, self.upload]),
-                self.caption,
-                self.verdict,
-                self.output,
-            ]
+        self.box = panel(
+            *(ipywidgets.HBox(row) for row in self.rows),
+            ipywidgets.HBox([self.background, self.upload]),
+            self.caption,
+            self.verdict,
+            self.output,
+            name="playground",
         )
-        self.box.add_class("mm-playground")
 
     def start(self) -> None:
         """Shows everything, with the first scene."""
@@ -145,11 +143,5 @@ class CaptionPlayground:
         self.verdict.value = html.escape(verdict)
 
 
-def _choice(description: str, options: list[str], value: str) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(
-        options=options,
-        value=value,
-        description=description,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="200px", max_width="100%"),
-    )
+def _choice(name: str, options: list[str], value: str) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=options, value=value, **described(name, width=NARROW))

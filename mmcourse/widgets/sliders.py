@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
-from IPython import get_ipython
-from IPython.display import display
 from matplotlib.figure import Figure
 
 from mmcourse.viz import show
+from mmcourse.widgets.look import described, panel, show_widget
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 Range = tuple[float, ...] | Sequence[str] | bool
 
 
@@ -21,7 +19,8 @@ def explore(function: Callable[..., Figure], *, alt: str | None = None, **contro
     """Shows the figure that `function` returns, with a control for each of its arguments named here.
 
     The first figure stands in the notebook as a picture, so that the page reads well where nothing runs. Sliders take
-    the keyboard: Tab goes to the next one, the arrow keys move it.
+    the keyboard: Tab goes to the next one, the left and right arrows move it, a first letter chooses from a list, and the
+    space bar ticks a box.
 
     Args:
         function: returns a matplotlib figure; the defaults of its arguments are where the controls start.
@@ -43,7 +42,7 @@ def explore(function: Callable[..., Figure], *, alt: str | None = None, **contro
             output.clear_output(wait=True)
             show(figure, label)
 
-    box = ipywidgets.VBox([*widgets.values(), output])
+    box = panel(*widgets.values(), output, name="explore")
     names = ", ".join(widgets)
     show_widget(box, f"[controls: {names}; they move the figure while the notebook runs]")
     draw()
@@ -66,11 +65,7 @@ def make_controls(function: Callable[..., Figure], controls: dict[str, Range]) -
 
 
 def _control(name: str, given: Range, default: Any) -> ipywidgets.Widget:
-    look = {
-        "description": name.replace("_", " "),
-        "style": {"description_width": "initial"},
-        "layout": ipywidgets.Layout(width="480px", max_width="100%"),
-    }
+    look = described(name)
     if isinstance(given, bool):
         return ipywidgets.Checkbox(value=given if default is None else bool(default), indent=False, **look)
     if isinstance(given, list) and given:
@@ -96,11 +91,3 @@ def _guarded(draw: Callable[[], None], output: ipywidgets.Output) -> None:
         with output:
             output.clear_output(wait=True)
             print(f"{type(error).__name__}: {error}")
-
-
-def show_widget(box: ipywidgets.Widget, text: str) -> None:
-    """Shows a widget whose text form is the same on every machine."""
-    if get_ipython() is None:
-        print(text)
-        return
-    display({VIEW: {"version_major": 2, "version_minor": 0, "model_id": box.model_id}, "text/plain": text}, raw=True)

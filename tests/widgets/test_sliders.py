@@ -33,7 +33,7 @@ def boxes(monkeypatch):
 def test_draws_at_once_and_again_when_a_control_moves(screen, boxes):
     widgets.explore(figure_of, amount=(0, 5, 1), name=["a", "b"])
     assert screen == [("a 2", "figure of with amount = 2, name = a")]
-    slider, choice, output = boxes[0].children
+    slider, choice, output, _ = boxes[0].children
     assert isinstance(output, ipywidgets.Output)
     slider.value = 4
     choice.value = "b"
