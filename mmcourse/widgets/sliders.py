@@ -19,8 +19,8 @@ def explore(function: Callable[..., Figure], *, alt: str | None = None, **contro
     """Shows the figure that `function` returns, with a control for each of its arguments named here.
 
     The first figure stands in the notebook as a picture, so that the page reads well where nothing runs. Sliders take
-    the keyboard: Tab goes to the next one, the left and right arrows move it, a first letter chooses from a list, and the
-    space bar ticks a box.
+    the keyboard: Tab goes to the next one, the left and right arrows move it, a first letter chooses from a list, and
+    the space bar ticks a box.
 
     Args:
         function: returns a matplotlib figure; the defaults of its arguments are where the controls start.
