@@ -129,7 +129,7 @@ def _enter(user: int, group: int) -> None:
         target = f"{root}{place}"
         if os.path.isdir(target):
             _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=755")
-    for place in ("/tmp", "/proc", str(content_dir("data").parent / "chapters")):  # the last shows where the data are
+    for place in ("/tmp", "/proc", _mark()):
         Path(f"{root}{place}").mkdir(parents=True, exist_ok=True)
     for number, place in enumerate(_below_tmp()):  # `confine` lays a fresh /tmp over them and needs another way there
         Path(f"{root}/kept/{number}").mkdir(parents=True)
@@ -182,6 +182,12 @@ def _below_tmp() -> tuple[str, ...]:
     return tuple(place for place in visible_places() if place.startswith("/tmp/"))
 
 
+@lru_cache(maxsize=1)
+def _mark() -> str:
+    """The folder, empty for answers, by which the library knows that the data lie beside it."""
+    return str(content_dir("data").parent / "chapters")
+
+
 def hidden_places() -> list[str]:
     """What lies below a visible place and holds right answers or checks."""
     folders = [PACKAGE / "course" / "exercises", PACKAGE / "_content" / "chapters", PACKAGE / "_content" / "tests"]
@@ -197,6 +203,8 @@ def confine(limits: Limits, report: dict[str, bool], size: int) -> None:
         for number, place in enumerate(_below_tmp()):
             Path(place).mkdir(parents=True, exist_ok=True)
             _mount(f"/kept/{number}", place, None, _BIND | _REC)
+        if _mark().startswith("/tmp/"):
+            Path(_mark()).mkdir(parents=True, exist_ok=True)
         os.chdir("/tmp")
     if platform.system() == "Linux":
         die_with_parent()
