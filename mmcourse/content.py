@@ -19,6 +19,11 @@ def content_dir(name: str) -> Path:
     raise FileNotFoundError(f"the course folder {name!r} is missing from {PACKAGE}; install mmcourse again")
 
 
+def tested_set() -> Path:
+    """The file of the exact versions that the course was tested with, `constraints.txt`."""
+    return content_dir("chapters").parent / "constraints.txt"
+
+
 def repository() -> Path | None:
     """The root of the clone this package runs from, or None when it was installed from a wheel."""
     root = PACKAGE.parent

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,51 @@ with socket.socket() as s:
     fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
 os.execvp(sys.argv[1], sys.argv[1:])
 """
+
+
+KERNELS = os.path.join(os.path.dirname(__file__), "kernel_startup.py")
+
+
+def pytest_configure(config):
+    """Warnings of other packages are theirs, in tests and in the kernels of notebooks; `STRICT=1` counts all."""
+    if os.environ.get("MMCOURSE_STRICT"):
+        config.addinivalue_line("filterwarnings", "error")
+        config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:jupyter_client.*")
+    else:
+        os.environ["PYTHONSTARTUP"] = KERNELS
+
+
+def end(process):
+    """Ends a process and the group that it leads; asks first, as torchrun has to end workers in groups of their own."""
+    if os.name == "nt":
+        process.kill()
+    else:
+        for number, patience in ((signal.SIGTERM, 30), (signal.SIGKILL, 60)):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+            except ProcessLookupError:  # nobody is left
+                break
+    process.wait(60)
+
+
+@pytest.fixture
+def spawn():
+    """`spawn(command, …)` is a process like `Popen`'s that has ended after the test, whatever happens in it."""
+    started = []
+
+    def start(command, **options):
+        started.append(subprocess.Popen([*map(str, command)], start_new_session=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        end(process)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def free_port():
@@ -60,21 +106,20 @@ class Lab:
         command = [*map(str, program), "lab", str(folder), "--no-browser", "--port", str(self.port)]
         small = {"HOME": str(home or folder), "MMCOURSE_BUDGET": "smoke", "OMP_NUM_THREADS": "1"}
         env = {**os.environ, **small, **(env or {})}
-        self.process = subprocess.Popen(
-            command, cwd=home or folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True, "text": True}
+        self.process = subprocess.Popen(command, cwd=home or folder, env=env, **options)
         self.lines = []
         self.url = None
         self.answered = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if found := re.search(r"http://\S+", line):
-                self.url = self.url or found.group()
-                self.answered.set()
-        self.process.stdout.close()
+        with self.process.stdout as said:
+            for line in said:
+                self.lines.append(line)
+                if found := re.search(r"http://\S+", line):
+                    self.url = self.url or found.group()
+                    self.answered.set()
         self.answered.set()
 
     def wait(self, seconds=300):
@@ -82,14 +127,6 @@ class Lab:
         assert self.answered.wait(seconds), f"no URL after {seconds} s: {''.join(self.lines)}"
         assert self.url, f"mmcourse lab ended without a URL: {''.join(self.lines)}"
         return self.url
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(20)
 
 
 @pytest.fixture
@@ -102,4 +139,4 @@ def start_lab():
 
     yield start
     for lab in labs:
-        lab.stop()
+        end(lab.process)

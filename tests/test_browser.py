@@ -23,7 +23,7 @@ QUIET += ["--disable-component-update", "--disable-sync"]
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     QUIET.append("--no-sandbox")  # Chromium refuses to run its sandbox as root
 SHOTS = os.environ.get("MMCOURSE_SCREENSHOTS")  # a folder, for those who want to look
-STUCK = 200  # seconds without a cell that ends: the run has stopped
+STUCK = 600  # seconds without a cell that ends: the run has stopped
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def lab_page(browser, start_lab, tmp_path):
     def opened(name):
         page = context.new_page()
         page.goto(f"{url.scheme}://{url.netloc}/lab/tree/{name}?{url.query}&reset", wait_until="domcontentloaded")
-        page.locator(".jp-NotebookPanel:visible").wait_for(timeout=90_000)
+        page.locator(".jp-NotebookPanel:visible").wait_for(timeout=300_000)
         idle(page)
         return page, tmp_path / "work" / name
 
@@ -56,7 +56,7 @@ def lab_page(browser, start_lab, tmp_path):
 
 
 def idle(page):
-    page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for(timeout=90_000)
+    page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for(timeout=300_000)
 
 
 def run_all(page, path):
@@ -81,7 +81,7 @@ def saved(page, path):
     """The notebook's cells as JupyterLab writes them to disk."""
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
-    for _ in range(100):
+    for _ in range(1200):
         time.sleep(0.1)
         if path.stat().st_mtime_ns != before:
             try:
@@ -101,7 +101,11 @@ def outputs(cells):
     return [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(content_dir("chapters").glob("[0-9]*.ipynb"))])
+CHAPTERS = [path.name for path in sorted(content_dir("chapters").glob("[0-9]*.ipynb"))]
+LATER = [pytest.param(name, marks=pytest.mark.exhaustive) for name in CHAPTERS[1:]]
+
+
+@pytest.mark.parametrize("name", [CHAPTERS[0], *LATER])
 def test_run_all_on_a_blank_chapter_reaches_the_last_cell(lab_page, name):
     page, path = lab_page(name)
     shot(page, f"{path.stem}-opened")
@@ -121,13 +125,13 @@ def test_the_slider_of_chapter_01_changes_its_figure(lab_page):
     cell = page.locator(".jp-CodeCell", has_text="explore(").last
     cell.scroll_into_view_if_needed()
     handle = cell.locator(".noUi-handle").first
-    handle.wait_for(timeout=60_000)
+    handle.wait_for(timeout=300_000)
     image = cell.locator(".jupyter-widgets-output-area img, .widget-output img, .jp-OutputArea-output img").first
     before = image.get_attribute("src")
     handle.focus()
     for _ in range(4):
         handle.press("ArrowRight")
-    deadline = time.time() + 30
+    deadline = time.time() + 300
     while image.get_attribute("src") == before and time.time() < deadline:
         page.wait_for_timeout(200)
     shot(page, "01_attention-slider")
@@ -162,7 +166,7 @@ def test_every_kind_of_control_works_by_keyboard_alone(lab_page, tmp_path):
     ):
         for key in keys:
             page.keyboard.press(key)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while (turned := path.with_name("turned.txt").read_text()) != expected and time.monotonic() < deadline:
             page.wait_for_timeout(200)
         assert turned == expected

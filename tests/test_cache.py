@@ -286,36 +286,40 @@ SCRIPT = """
 """
 
 
-def start(work, folder, name):
-    environment = os.environ | {"MMCOURSE_CACHE": str(folder), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(SCRIPT), str(work), name]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(spawn):
+    def started(work, folder, name):
+        environment = os.environ | {"MMCOURSE_CACHE": str(folder), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), work, name]
+        return spawn(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    return started
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
 
 
-def test_two_processes_at_once_build_once(tmp_path, folder):
+def test_two_processes_at_once_build_once(tmp_path, folder, start):
     running = [start(tmp_path, folder, name) for name in "ab"]
     wait_until(lambda: all((tmp_path / f"ready-{name}").exists() for name in "ab"))
     (tmp_path / "go").touch()
     for process in running:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert err == ""
     assert (tmp_path / "builds").read_text() == "built\n"
 
 
-def test_a_killed_builder_blocks_nobody(tmp_path, folder):
+def test_a_killed_builder_blocks_nobody(tmp_path, folder, start):
     (tmp_path / "go").touch()
     victim = start(tmp_path, folder, "victim")
     wait_until((tmp_path / "builds").exists)
     victim.kill()
-    victim.communicate(timeout=60)
+    victim.communicate(timeout=300)
     build = Builder({"x": torch.arange(1000)})
     assert_same(load_or_build("shared", "1", build), build.tensors)
     assert build.count == 1

@@ -1,6 +1,7 @@
 """Decoding against transformers' `generate`, against counting out every row, and against slow naive versions."""
 
 import functools
+import inspect
 import itertools
 import math
 
@@ -39,11 +40,13 @@ class CachedStep:
 
     def __init__(self, model):
         self.model, self.cache, self.computed = model, transformers.DynamicCache(config=model.config), 0
+        names = inspect.signature(model.forward).parameters
+        self.name = "cache" if "cache" in names else "past_key_values"  # renamed in transformers 5.24
 
     def __call__(self, tokens):
         new = tokens[:, self.cache.get_seq_length() :]
         self.computed += new.numel()
-        return self.model(new, past_key_values=self.cache).logits[:, -1]
+        return self.model(new, **{self.name: self.cache}).logits[:, -1]
 
     def reorder(self, index):
         self.cache.reorder_cache(index)

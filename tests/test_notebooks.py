@@ -18,7 +18,10 @@ from mmcourse.datasets import prepare_data
 CHAPTERS = content_dir("chapters")
 NAMES = [path.stem for path in chapter_sources(CHAPTERS)]
 SECONDS = 900  # for one whole notebook
-THREADS = [pytest.param(1, id="1 thread"), pytest.param(2, id="2 threads", marks=pytest.mark.slow)]
+THREADS = [
+    pytest.param(1, id="1 thread"),
+    pytest.param(2, id="2 threads", marks=[pytest.mark.slow, pytest.mark.exhaustive]),
+]
 chapters = pytest.mark.parametrize("name", NAMES)
 
 

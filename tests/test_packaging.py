@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 try:
     import tomllib
@@ -22,6 +24,20 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize("python", ["3.10.13", "3.11.7", "3.12.1", "3.13.0"])
+def test_the_tested_set_has_one_version_of_every_dependency(project, python):
+    """For each Python that the course promises, and within the ranges that `pyproject.toml` names."""
+    wanted = map(Requirement, project["project"]["dependencies"] + project["project"]["optional-dependencies"]["test"])
+    place = {"python_version": python.rpartition(".")[0], "python_full_version": python, "sys_platform": "linux"}
+    place |= {"platform_machine": "x86_64", "platform_system": "Linux", "os_name": "posix"}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    pins = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(place)]
+    tested = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+    assert len(tested) == len(pins), "one version each"
+    for needed in wanted:
+        assert needed.specifier.contains(tested[canonicalize_name(needed.name)], prereleases=True), needed
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +66,9 @@ def test_main_packages_are_dependencies(project):
 
 def test_wheel_carries_chapters_and_data(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    tracked = subprocess.run(["git", "ls-files", "chapters", "data"], cwd=ROOT, capture_output=True, text=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "chapters", "data", "constraints.txt"], cwd=ROOT, capture_output=True, text=True
+    )
     if tracked.returncode:
         pytest.skip("not a git clone, so the tracked files are not known")
     missing = [name for name in tracked.stdout.split("\n") if name and f"mmcourse/_content/{name}" not in names]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from mmcourse.content import tested_set
+
 State = Literal["ok", "note", "bad"]
 OLDEST_PYTHON = (3, 10)
 FREE_GIGABYTES = 2.0
+NAMED = 8  # packages that one line of the report names
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -29,7 +34,7 @@ class Finding:
 
 def examine(work: Path) -> list[Finding]:
     """Everything in order; only `bad` findings keep the course from working."""
-    findings = [python(), *packages(), torch_pair()]
+    findings = [python(), *packages(), versions(), torch_pair()]
     if findings[-1].state == "ok":  # the rest of the library stands on torch
         findings += [device(), threads(), *cache_folder()]
     return [*findings, disk(work), work_folder(work), chromium()]
@@ -47,18 +52,49 @@ def packages(requirements: list[str] | None = None) -> list[Finding]:
     if requirements is None:
         requirements = [line for line in importlib.metadata.requires("mmcourse") or [] if "extra ==" not in line]
     findings = []
-    for line in requirements:
-        name, relation, needed = re.fullmatch(r"([\w.-]+)\s*(>=|==)?\s*([\w.]*).*", line).groups()
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            remedy = f"python -m pip install '{line}'"
-            findings.append(Finding(name=name, state="bad", value="missing", remedy=remedy))
+    for needed in map(Requirement, requirements):
+        version = _installed(needed.name)
+        if version is None:
+            remedy = f"python -m pip install '{needed}'"
+            findings.append(Finding(name=needed.name, state="bad", value="missing", remedy=remedy))
             continue
-        fits = relation is None or _numbers(version) >= _numbers(needed)
-        remedy = "" if fits else f"needs {relation} {needed}: python -m pip install --upgrade '{line}'"
-        findings.append(Finding(name=name, state="ok" if fits else "bad", value=version, remedy=remedy))
+        fits = needed.specifier.contains(version, prereleases=True)
+        remedy = "" if fits else f"needs {needed.specifier}: python -m pip install --upgrade '{needed}'"
+        findings.append(Finding(name=needed.name, state="ok" if fits else "bad", value=str(version), remedy=remedy))
     return findings
+
+
+def versions(lines: list[str] | None = None) -> Finding:
+    """The installed versions against the set that the course was tested with; only a note, as others may do as well.
+
+    Args:
+        lines: of a constraints file; by default the course's own.
+    """
+    if lines is None:
+        lines = tested_set().read_text(encoding="utf-8").splitlines()
+    here, others = 0, []
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        tested = Requirement(line)
+        version = _installed(tested.name)
+        if version is None or (tested.marker is not None and not tested.marker.evaluate()):
+            continue  # for another Python or system, or of an extra that is not installed
+        here += 1
+        if not tested.specifier.contains(version, prereleases=True):  # 2.14.1+cpu counts as 2.14.1
+            others.append(f"{tested.name} {version} (tested: {str(tested.specifier).removeprefix('==')})")
+    if not others:
+        return Finding(name="tested set", state="ok", value=f"all {here} packages are as tested")
+    named = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    remedy = f"{named}; should something fail, `make lab` in a fresh clone installs the tested set"
+    return Finding(name="tested set", state="note", value=f"{len(others)} of {here} packages differ", remedy=remedy)
+
+
+def _installed(name: str) -> Version | None:
+    try:
+        return Version(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def torch_pair() -> Finding:
@@ -125,8 +161,3 @@ def chromium() -> Finding:
         return Finding(name="Chromium", state="ok", value=Path(found).name)
     remedy = "only the browser tests of `make test` need it (Debian: apt-get install chromium)"
     return Finding(name="Chromium", state="note", value="not installed", remedy=remedy)
-
-
-def _numbers(version: str) -> list[int]:
-    """`2.10.0+cpu` → [2, 10, 0]: enough to compare with the versions that the course asks for."""
-    return [int(part) for part in re.match(r"\d+(\.\d+)*", version).group().split(".")]

@@ -130,7 +130,10 @@ def _server(
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
     )
     parts = command(work, first, port=port, ip=ip, browser=browser)
-    endings = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # The interrupt too: a job in the background of a script inherits that it is ignored. A hang-up that is ignored
+    # stays so, because that is what nohup is for.
+    endings = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    endings = [n for n in endings if n in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(n) != signal.SIG_IGN]
     before = [(number, signal.signal(number, _interrupt)) for number in endings]
     process = subprocess.Popen(parts, env=environment(work, token), stdin=subprocess.DEVNULL, **own_group)
     try:

@@ -59,7 +59,7 @@ def chapters(tmp_path_factory):
     blank = {"total": BLANK, "double": BLANK, "count": "...  # YOUR ANSWER HERE"}
     nbformat.write(notebook(blank), folder / "99_tiny.ipynb")
     solved = notebook(ANSWERS)
-    client = NotebookClient(solved, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(solved, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMCOURSE_WORK", "")
         client.execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ def test_an_old_python_is_bad():
     ("line", "state", "words"),
     [
         ("no-such-package-here>=1", "bad", "python -m pip install 'no-such-package-here>=1'"),
-        ("numpy>=999", "bad", "needs >= 999: python -m pip install --upgrade 'numpy>=999'"),
+        ("numpy>=999", "bad", "needs >=999: python -m pip install --upgrade 'numpy>=999'"),
         ("numpy>=1.9", "ok", ""),
         ("numpy", "ok", ""),
     ],
@@ -37,6 +38,24 @@ def test_the_real_list_names_the_main_packages_and_no_extras():
     names = {finding.name for finding in doctor.packages()}
     assert {"torch", "torchvision", "jupyterlab", "nbval"} <= names
     assert "hypothesis" not in names
+
+
+def test_a_matching_set_is_told_from_one_that_differs():
+    here = {name: importlib.metadata.version(name) for name in ("numpy", "torch", "pytest")}
+    matching = [f"{name}=={version.partition('+')[0]}" for name, version in here.items()]
+    elsewhere = ["numpy==0.1 ; python_full_version < '3.0'", "no-such-package-here==1", "# a remark", ""]
+    finding = doctor.versions(matching + elsewhere)
+    assert (finding.state, finding.value, finding.remedy) == ("ok", "all 3 packages are as tested", "")
+    finding = doctor.versions([*elsewhere, "numpy==0.1", *matching[1:]])
+    assert (finding.state, finding.value) == ("note", "1 of 3 packages differ")
+    assert finding.remedy.startswith(f"numpy {here['numpy']} (tested: 0.1); should something fail")
+
+
+def test_many_that_differ_are_named_in_part(monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", lambda name: doctor.Version("2.0"))
+    finding = doctor.versions([f"package-{number}==1.0" for number in range(12)])
+    assert finding.remedy.count("(tested: 1.0)") == doctor.NAMED
+    assert " and 4 more; " in finding.remedy
 
 
 @pytest.mark.parametrize(("free", "state"), [(50e9, "ok"), (1e9, "note"), (1e7, "bad")])

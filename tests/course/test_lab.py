@@ -65,44 +65,45 @@ def test_the_command_starts_on_the_first_chapter_and_as_root_where_needed(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+@pytest.mark.parametrize("ignored", [False, True], ids=["in front", "in the background"])
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_shows_chapter_00_with_our_settings_and_ends_cleanly(tmp_path, way):
+def test_the_server_shows_chapter_00_with_our_settings_and_ends_cleanly(tmp_path, spawn, way, ignored):
     chapters, work, home = tmp_path / "chapters", tmp_path / "work", tmp_path / "home"
     chapters.mkdir()
     home.mkdir()
     nbformat.write(nbformat.v4.new_notebook(), chapters / "00_start_here.ipynb")
     env = {**os.environ, "HOME": str(home), "http_proxy": "http://127.0.0.1:9", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", DRIVER, work, chapters],
+    # A job in the background of a script begins with the interrupt ignored.
+    begin = f"import signal; signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignored else 'default_int_handler'})"
+    process = spawn(
+        [sys.executable, "-c", begin + DRIVER, work, chapters],
         env=env,
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
-        try:
-            lines = []
-            while not (lines and "http://" in lines[-1]):
-                lines.append(process.stdout.readline())
-                assert lines[-1], process.stderr.read()
-            base, token = re.search(r"(http://\S+)/lab/tree/00_start_here.ipynb\?token=(\S+)", lines[-1]).groups()
-            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    )
+    lines = []
+    while not (lines and "http://" in lines[-1]):
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr.read()
+    base, token = re.search(r"(http://\S+)/lab/tree/00_start_here.ipynb\?token=(\S+)", lines[-1]).groups()
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-            def ask(path):
-                request = urllib.request.Request(base + path, headers={"Authorization": f"token {token}"})
-                return json.load(direct.open(request, timeout=20))
+    def ask(path):
+        request = urllib.request.Request(base + path, headers={"Authorization": f"token {token}"})
+        return json.load(direct.open(request, timeout=200))
 
-            plugin = ask("/lab/api/settings/@jupyterlab/apputils-extension:notification")
-            assert plugin["schema"]["properties"]["fetchNews"]["default"] == "false"
-            plugin = ask("/lab/api/settings/@jupyterlab/notebook-extension:tracker")
-            assert plugin["schema"]["properties"]["recordTiming"]["default"] is False
-            assert [item["name"] for item in ask("/api/contents")["content"]] == ["00_start_here.ipynb"]
-        finally:
-            process.send_signal(way)
-            out, err = process.communicate(timeout=40)
+    plugin = ask("/lab/api/settings/@jupyterlab/apputils-extension:notification")
+    assert plugin["schema"]["properties"]["fetchNews"]["default"] == "false"
+    plugin = ask("/lab/api/settings/@jupyterlab/notebook-extension:tracker")
+    assert plugin["schema"]["properties"]["recordTiming"]["default"] is False
+    assert [item["name"] for item in ask("/api/contents")["content"]] == ["00_start_here.ipynb"]
+    process.send_signal(way)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 0
     assert "JupyterLab ends." in out
     assert "Traceback" not in err
     assert not list(home.glob(".jupyter/*config*"))
     with pytest.raises(OSError, match="refused"):
-        direct.open(base + "/api", timeout=5)
+        direct.open(base + "/api", timeout=100)

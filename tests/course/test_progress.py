@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -58,13 +57,13 @@ def test_a_lock_that_is_held_is_told_and_not_waited_for_forever(tmp_path, monkey
         assert "another process" in progress.record_result(tmp_path, "01-a", "done", 1)
 
 
-def test_two_processes_lose_nothing(tmp_path):
+def test_two_processes_lose_nothing(tmp_path, spawn):
     code = (
         "import sys; from pathlib import Path; from mmcourse.course import progress\n"
         "for i in range(20): progress.record_result(Path(sys.argv[1]), f'01-{sys.argv[2]}{i}', 'done', 1)"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    writers = [spawn([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]
+    assert [writer.wait(300) for writer in writers] == [0, 0]
     assert len(progress.load(tmp_path).entries) == 40
     json.loads(progress.progress_file(tmp_path).read_text())
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -188,9 +187,7 @@ def test_all_glyphs_are_kept(tmp_path, monkeypatch):
     found = extract_features(encoder, images, name="glyphs")
     assert found.shape == (len(images), 1280)
     monkeypatch.setattr(type(encoder), "encode", lambda *_: pytest.fail("computed again"))
-    start = time.perf_counter()
     assert torch.equal(extract_features(encoder, images, name="glyphs"), found)
-    assert time.perf_counter() - start < 3
 
 
 VICTIM = """
@@ -202,7 +199,7 @@ encode = type(encoder).encode
 def slow(self, texts, **options):
     print(texts, flush=True)
     if texts == ["three"]:
-        import time; time.sleep(60)
+        import time; time.sleep(3600)
     return encode(self, texts, **options)
 type(encoder).encode = slow
 extract_features(encoder, ["one", "two", "three"], name="words", batch_size=1)
@@ -210,16 +207,14 @@ extract_features(encoder, ["one", "two", "three"], name="words", batch_size=1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
-def test_a_killed_extraction_leaves_no_half_file(cache, minilm):
-    process = subprocess.Popen(
-        [sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+def test_a_killed_extraction_leaves_no_half_file(cache, minilm, spawn):
+    process = spawn([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         if "three" in line:
             break
     process.send_signal(signal.SIGKILL)
     process.stdout.close()
-    assert process.wait(20) == -signal.SIGKILL
+    assert process.wait(200) == -signal.SIGKILL
     assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
     found = extract_features(minilm, ["one", "two", "three"], name="words")
     torch.testing.assert_close(found, minilm.encode(["one", "two", "three"]), rtol=1e-5, atol=1e-6)

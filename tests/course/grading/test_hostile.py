@@ -275,7 +275,7 @@ def test_it_gains_nothing(verdict, text, expected, limit, named):
     assert expected in ("any", found.status), found
     assert limit in ("", found.limit), found
     assert named in " ".join(found.tampering), found
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100  # it ends; a busy machine may take long
     assert len(found.output) < 30_000
 
 
