@@ -3,6 +3,7 @@
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig, WordMaps
 from mmcourse.models.classifier import MultiModalConfig, MultiModalModel, Prediction
 from mmcourse.models.clip import CLIP, CLIPConfig, ClipFeatures, ZeroShot
+from mmcourse.models.matcher import Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import IMAGE_ENCODERS, TEXT_ENCODERS, Seen
 
 __all__ = [
@@ -14,10 +15,13 @@ __all__ = [
     "Captioner",
     "CaptionerConfig",
     "ClipFeatures",
+    "Matcher",
+    "MatcherConfig",
     "MultiModalConfig",
     "MultiModalModel",
     "Prediction",
     "Seen",
     "WordMaps",
     "ZeroShot",
+    "rerank",
 ]

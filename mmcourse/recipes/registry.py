@@ -14,7 +14,7 @@ import mmcourse
 from mmcourse import distributed
 from mmcourse.content import content_dir
 from mmcourse.files import write_in_one_step
-from mmcourse.recipes import captioner, clip, patches, tiny_lm
+from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm
 from mmcourse.recipes.base import (
     Facts,
     Quality,
@@ -33,7 +33,7 @@ from mmcourse.runtime import device
 from mmcourse.train.checkpoint import load_checkpoint
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (tiny_lm.RECIPE, patches.RECIPE, clip.RECIPE, captioner.RECIPE)
+    recipe.name: recipe for recipe in (tiny_lm.RECIPE, patches.RECIPE, clip.RECIPE, captioner.RECIPE, matcher.RECIPE)
 }
 
 
