@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 Budget = Literal["smoke", "standard", "gpu"]
@@ -43,13 +47,45 @@ def seed_everything(seed: int) -> torch.Generator:
 
 
 def set_threads(count: int | None = None) -> int:
-    """Sets how many CPU threads PyTorch uses and returns the number; None asks for every core of this process."""
+    """Sets how many CPU threads PyTorch uses and returns the number; None asks for every core of this process.
+
+    In a container that may use less processor time than the machine has (cgroup v2), that share counts.
+    """
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        count = min(count, _allowed_cores(Path("/sys/fs/cgroup/cpu.max")))
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     torch.set_num_threads(count)
     return count
+
+
+def _allowed_cores(quota: Path) -> int | float:
+    """The cores that a cgroup's `cpu.max` pays for, such as "150000 100000" for two; without a limit infinity."""
+    try:
+        share, period = map(float, quota.read_text().split())
+    except (OSError, ValueError):  # no such file, or "max 100000"
+        return math.inf
+    return max(1, math.ceil(share / period))
+
+
+def full_precision(device_type: str) -> AbstractContextManager[object]:
+    """Switches `torch.autocast` off inside, on devices that know it: for what half precision would spoil."""
+    known = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if known else nullcontext()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients inside; each part's own mode of before afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def budget() -> Budget:

@@ -75,6 +75,15 @@ def test_wheel_carries_chapters_and_data(wheel):
     assert not missing
 
 
+def test_an_editable_installation_holds_no_copy_of_the_solutions(tmp_path):
+    sys_path = f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+    build = f"{sys_path}; from hatchling.build import build_editable; print(build_editable({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.whl")
+    assert [name for name in zipfile.ZipFile(path).namelist() if "_content" in name or name.endswith(".ipynb")] == []
+
+
 def ask(python, question, **options):
     done = subprocess.run([python, "-c", question], capture_output=True, text=True, check=True, **options)
     return done.stdout.strip()

@@ -91,3 +91,13 @@ def test_a_progress_bar_moves_twice_a_second(capsys):
         time.sleep(0.01)
     moves = capsys.readouterr().err.count("\r")
     assert 1 <= moves <= 2 * (time.perf_counter() - begin) + 2  # one more at the start, one at the end
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("150000 100000", 2), ("20000 100000", 1), ("max 100000", None), (None, None)]
+)
+def test_a_containers_share_of_the_processors_counts(tmp_path, text, cores):
+    quota = tmp_path / "cpu.max"
+    if text is not None:
+        quota.write_text(text + "\n")
+    assert runtime._allowed_cores(quota) == (float("inf") if cores is None else cores)

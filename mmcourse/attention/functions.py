@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmcourse.runtime import full_precision
+
 
 class Attention(NamedTuple):
     """What attention gives: `output` (…, T, D) and the `weights` (…, T, S) that made it; a row of weights sums to 1."""
@@ -51,12 +53,13 @@ def attention(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     # Logits of half precision overflow at 65,504 (float16) or lose their digits (bfloat16), so they are float32 here.
     exact = torch.promote_types(q.dtype, torch.float32)
-    logits = (q.to(exact) * scale) @ k.to(exact).transpose(-2, -1)  # (…, T, D) @ (…, D, S) -> (…, T, S)
-    if mask is None:
-        weights = logits.softmax(dim=-1)
-    else:
-        # The lowest finite number rather than -inf: a row without any True would be NaN, forward and backward.
-        weights = logits.masked_fill(~mask, torch.finfo(exact).min).softmax(dim=-1).masked_fill(~mask, 0.0)
+    with full_precision(q.device.type):  # autocast would make them half precision again
+        logits = (q.to(exact) * scale) @ k.to(exact).transpose(-2, -1)  # (…, T, D) @ (…, D, S) -> (…, T, S)
+        if mask is None:
+            weights = logits.softmax(dim=-1)
+        else:
+            # The lowest finite number rather than -inf: a row without any True would be NaN, forward and backward.
+            weights = logits.masked_fill(~mask, torch.finfo(exact).min).softmax(dim=-1).masked_fill(~mask, 0.0)
     weights = weights.to(v.dtype)
     return Attention(F.dropout(weights, dropout, training) @ v, weights)
 

@@ -7,11 +7,11 @@ three digits, and similarities that a scale of 100 has stretched need more.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mmcourse.runtime import full_precision
 
 
 def contrastive_logits(
@@ -36,7 +36,7 @@ def contrastive_logits(
         raise ValueError(f"images have width {images.shape[1]}, texts {texts.shape[1]}; both must be of one space")
     if not isinstance(scale, Tensor) and not scale > 0:
         raise ValueError(f"scale must be above 0, got {scale}; it is 1 / temperature")
-    with _full_precision(images.device.type):
+    with full_precision(images.device.type):
         logits = (scale * _exact(images)) @ _exact(texts).T  # (N, D) @ (D, M) -> (N, M)
         return logits if bias is None else logits + bias
 
@@ -105,8 +105,3 @@ def _pair_logits(
 
 def _exact(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Switches `torch.autocast` off inside, on devices that know it."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

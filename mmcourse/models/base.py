@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -48,17 +47,6 @@ class PictureTextModel(nn.Module):
         if self.tokenizer is None:
             raise ValueError(f"the model has no tokenizer for its text encoder {self.config.text!r}; give it one")
         return self.tokenizer.encode_batch(texts)
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluation mode and no gradients inside; the mode of before afterwards."""
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self.train(training)
 
     def save(self, folder: str | Path) -> None:
         """Writes config.json, model.safetensors and tokenizer.json; of a pretrained network its fingerprint alone."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from mmcourse.attention import LearnedPositions, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
 from mmcourse.models.saving import fill, read_folder, save_folder
+from mmcourse.runtime import evaluating
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import BlockCache, Decoder, Encoder
 
@@ -141,7 +142,6 @@ class Captioner(nn.Module):
             raise ValueError("the model is in training mode, where dropout makes tokens random; call model.eval()")
         return CaptionStepper(self, memory, self.decoder.new_cache() if cached else None)
 
-    @torch.no_grad()
     def generate(
         self,
         images: Tensor,
@@ -171,18 +171,25 @@ class Captioner(nn.Module):
         max_length = longest if max_length is None else max_length
         if not 2 <= max_length <= longest:
             raise ValueError(f"max_length must be from 2 to {longest} for this model, got {max_length}")
+        draw = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        with evaluating(self):  # no sentence may depend on the pictures beside it, or change what the model has learned
+            return self._captions(self._write(images, method, beam_size, length_penalty, draw, max_length, cached))
+
+    def _write(
+        self, images: Tensor, method: str, beam_size: int, length_penalty: float, draw: dict[str, Any],
+        max_length: int, cached: bool,
+    ) -> Decoded:  # fmt: skip
         memory = self._memory(images)
         prompt = torch.full((len(memory), 1), self.tokenizer.bos_id, device=memory.device)
         ends = {"max_length": max_length, "stop_id": self.tokenizer.eos_id, "pad_id": self.tokenizer.pad_id}
         if method == "sample":
-            draw = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-            return self._captions(sample(self.stepper(memory, cached=cached), prompt, **draw, **ends))
+            return sample(self.stepper(memory, cached=cached), prompt, **draw, **ends)
         best = greedy(self.stepper(memory, cached=cached), prompt, **ends)
         if method == "beam" and beam_size != 1:
             beams = {"beam_size": beam_size, "length_penalty": length_penalty}
             found = beam_search(self.stepper(memory, cached=cached), prompt, **beams, **ends)
             best = self._better(found, best, length_penalty)
-        return self._captions(best)
+        return best
 
     def attend(self, images: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         """The attention weights behind `forward`, by name.
@@ -190,7 +197,7 @@ class Captioner(nn.Module):
         `encoder.0.self` is (B, H, P, P), `decoder.0.self` (B, H, T, T) and `decoder.0.cross` (B, H, T, P): row t of it
         tells where the model looked when it had read token t and chose token t + 1.
         """
-        with torch.no_grad():
+        with evaluating(self):
             seen = self.encoder.trace(self.patches(images))
             wrote = self.decoder.trace(self._embed(tokens, 0), seen.output)
         named = {f"encoder.{number}.self": weights for number, weights in enumerate(seen.attention)}
@@ -209,7 +216,7 @@ class Captioner(nn.Module):
         tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.embedding.weight.device)
         number = range(self.config.decoder_depth)[layer]
         weights = self.attend(image[None], tokens)[f"decoder.{number}.cross"][0]  # (H, T, P)
-        chosen = weights.mean(dim=0) if head is None else weights[head]
+        chosen = (weights.mean(dim=0) if head is None else weights[head])[: len(ids)]  # (words, P); no words, no maps
         rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
         return WordMaps([self.tokenizer.vocabulary[i] for i in ids], chosen.unflatten(-1, (rows, -1)))
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mmcourse.fusion import FUSIONS, FusionTrace, ModalityDropout, Views, make_fusion
 from mmcourse.models.base import PictureTextModel
 from mmcourse.models.parts import Seen
+from mmcourse.runtime import evaluating
 from mmcourse.tokenizer import Tokenizer
 
 
@@ -139,7 +140,7 @@ class MultiModalModel(PictureTextModel):
             raise ValueError("images, texts or both must be given, got None for both")
         batches = range(0, len(texts if images is None else images), batch_size)
         found = []
-        with self.evaluating():
+        with evaluating(self):
             for start in batches:
                 part = slice(start, start + batch_size)
                 x = None if images is None else images[part].to(self.device)

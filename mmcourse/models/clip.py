@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from mmcourse.losses import info_nce, sigmoid_loss
 from mmcourse.models.base import PictureTextModel
 from mmcourse.models.classifier import Prediction
+from mmcourse.runtime import evaluating
 from mmcourse.tokenizer import Tokenizer
 
 LOSSES = ("info_nce", "sigmoid")
@@ -157,7 +158,7 @@ class CLIP(PictureTextModel):
 
     def embed_images(self, images: Tensor, *, batch_size: int = 256) -> Tensor:
         """Like `encode_image`, for any number: in evaluation mode, without gradients, and on the CPU."""
-        with self.evaluating():
+        with evaluating(self):
             found = [self.encode_image(part).cpu() for part in images.split(batch_size)]
         return torch.cat(found)
 
@@ -166,7 +167,7 @@ class CLIP(PictureTextModel):
     ) -> Tensor:
         """Like `encode_text`, for any number: in evaluation mode, without gradients, and on the CPU."""
         found = []
-        with self.evaluating():
+        with evaluating(self):
             for start in range(0, max(len(texts), 1), batch_size):
                 part = slice(start, start + batch_size)
                 found.append(self.encode_text(texts[part], None if mask is None else mask[part]).cpu())

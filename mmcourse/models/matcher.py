@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from mmcourse.fusion import CrossAttentionFusion, FusionTrace, Views
 from mmcourse.models.base import PictureTextModel
+from mmcourse.runtime import evaluating
 from mmcourse.tokenizer import Tokenizer
 
 
@@ -127,7 +128,7 @@ class Matcher(PictureTextModel):
         if len(images) != len(texts):
             raise ValueError(f"images has {len(images)} samples, texts {len(texts)}; want one text a picture")
         found = [torch.zeros(0)]
-        with self.evaluating():
+        with evaluating(self):
             for start in range(0, len(texts), batch_size):
                 ids, mask = self.tokenize(texts[start : start + batch_size])
                 part = images[start : start + batch_size].to(self.device)

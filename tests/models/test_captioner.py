@@ -175,7 +175,7 @@ def test_mistakes_are_named(small, images, tokenizer):
         Captioner(SMALL, WordTokenizer(["<pad>", "<unk>", "a"], ["<pad>", "<unk>"]))
     dropping = Captioner(CaptionerConfig(dropout=0.1), tokenizer)
     with pytest.raises(ValueError, match=r"call model.eval\(\)"):
-        dropping.generate(images)
+        dropping.stepper(dropping.memory(images))
 
 
 # Attention

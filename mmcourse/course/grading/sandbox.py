@@ -190,8 +190,11 @@ def _mark() -> str:
 
 def hidden_places() -> list[str]:
     """What lies below a visible place and holds right answers or checks."""
-    folders = [PACKAGE / "course" / "exercises", PACKAGE / "_content" / "chapters", PACKAGE / "_content" / "tests"]
-    return [str(folder) for folder in folders]
+    # Beside the package that runs, another copy may be installed, with chapters and solutions inside.
+    packages = {PACKAGE, *(Path(sysconfig.get_paths()[name], "mmcourse") for name in ("purelib", "platlib"))}
+    packages |= {Path(site.getusersitepackages(), "mmcourse")} if site.ENABLE_USER_SITE else set()
+    inside = ("course/exercises", "_content/chapters", "_content/tests")
+    return [str(package / folder) for package in sorted(packages) for folder in inside]
 
 
 def confine(limits: Limits, report: dict[str, bool], size: int) -> None:
