@@ -28,10 +28,10 @@ from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import fit
 
 SCENES, EACH = 24, 4  # of a step, and statements about each
-EASY = {"noun": 0.4, "place": 0.6}
-ALL = {"noun": 0.05, "place": 0.15, "relation": 0.4, "caption": 0.4}
-BEGIN = 250  # steps of easy statements
-STEPS = 1_600
+EASY = {"noun": 0.2, "place": 0.3, "size": 0.25, "background": 0.25}
+ALL = {"place": 0.1, "size": 0.1, "background": 0.1, "relation": 0.25, "comparison": 0.15, "caption": 0.3}
+BEGIN = 400  # steps of easy statements
+STEPS = 2_000
 MEASURED = 2_000  # scenes of a split
 WIDTH = 64
 MODEL = {

@@ -18,14 +18,16 @@ from mmcourse.datasets import (
     RELATIONS,
     SIZES,
     Scene,
+    SceneObject,
     Truth,
     caption_is_true,
     captions,
     lexicon,
     related,
+    size_order,
 )
 
-KINDS = ("noun", "place", "relation", "caption")
+KINDS = ("noun", "place", "size", "background", "relation", "comparison", "caption")
 TRIES = 8  # to make a sentence false by another phrase, before another sentence is taken
 DRAWS = 200
 # What can be put in the place of what; a relation comes first, as "left of" begins like the place "left".
@@ -82,7 +84,7 @@ def false_sentence(scene: Scene, text: str, chance: random.Random) -> str | None
 
 
 def true_sentence(scene: Scene, kind: str, chance: random.Random) -> str | None:
-    """A true sentence of one of `KINDS`, or None where the scene has none: a relation needs two different things."""
+    """A true sentence of one of `KINDS`, or None where the scene has none: some need two different things."""
     thing = chance.choice(scene.objects)
     if kind == "noun":
         return f"a {thing.noun}"
@@ -91,11 +93,16 @@ def true_sentence(scene: Scene, kind: str, chance: random.Random) -> str | None:
         return chance.choice([text for text in sentences if caption_is_true(scene, text)])
     if kind == "caption":
         return chance.choice(captions(scene))
+    if kind == "size":
+        return f"a {thing.size} {thing.noun}"
+    if kind == "background":
+        return f"a {thing.noun} on a {scene.background} background"
+    links = RELATIONS if kind == "relation" else COMPARISONS
     found = [
-        f"a {first.noun} {relation} a {second.noun}"
+        f"a {first.noun} {link} a {second.noun}"
         for first, second in itertools.permutations(scene.objects, 2)
-        for relation in RELATIONS
-        if first.noun != second.noun and related(first, relation, second)
+        for link in links
+        if first.noun != second.noun and link in (size_order(first, second), *_sides(first, second))
     ]
     return chance.choice(found) if found else None
 
@@ -117,3 +124,7 @@ def statement(scene: Scene, kinds: dict[str, float], chance: random.Random) -> S
         if text is not None:
             return Statement(text, true)
     raise ValueError(f"kinds must hold one that the scene has, got {list(kinds)} for {scene}")
+
+
+def _sides(first: SceneObject, second: SceneObject) -> list[str]:
+    return [relation for relation in RELATIONS if related(first, relation, second)]
