@@ -1,5 +1,6 @@
 """The recipe of the matcher: statements that are what they say, the test of order, and the bundled file."""
 
+import csv
 import random
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from mmcourse import recipes
+from mmcourse.content import content_dir
 from mmcourse.datasets import caption_is_true, make_scenes, sample_scenes
 from mmcourse.recipes import matcher, statements
 from mmcourse.recipes.base import read_trained, write_trained
@@ -144,3 +146,13 @@ def test_the_bundled_matcher_tells_swapped_relations_apart(split):
     blind = patches.mean(dim=1, keepdim=True).expand_as(patches)  # the same things, and no places
     true, false = (trained.model.match(blind[pairs.pictures], texts) for texts in (pairs.true, pairs.false))
     assert matcher.swap_accuracy(true, false) < 0.65
+
+
+def test_the_table_of_cures_is_whole():
+    with (content_dir("data") / "cures.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seeds = Counter((row["cure"], row["seed"]) for row in rows)
+    assert set(seeds.values()) == {1}
+    assert {seed for _, seed in seeds} == {"0", "1", "2"}
+    assert len(rows) == 3 * len({row["cure"] for row in rows}) == 18
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("swap", "recall_1", "recall_1_twins"))
