@@ -977,7 +977,7 @@ print("This chapter was run with a budget of", minutes)
 # | 06 | [Fusion by MLP](06_fusion_by_mlp.ipynb) | early, late, gated and bilinear fusion | tasks that no single modality can solve | here |
 # | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where concatenation fails | here |
 # | 08 | [Contrastive pretraining](08_contrastive_pretraining.ipynb) | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen; a bag of words and its cure | here |
-# | 09 | Captioning | encoder and decoder, greedy and beam search | captions scored by exact truth | planned |
+# | 09 | [Captioning](09_captioning.ipynb) | teacher forcing, greedy and beam search, BLEU, ROUGE-L and CIDEr | every caption decided by exact truth, where the scores are blind | here |
 # | 10 | Visual question answering | classifying and generating answers | how far the question alone gets | planned |
 # | 11 | Retrieval | exact search, inverted lists | recall against latency to a million vectors | planned |
 # | 12 | Text to image | flow matching, guidance | an independent judge looks for the object that was asked for | planned |
