@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from PIL import Image
 
 from mmcourse.cache import cache_dir
 from mmcourse.content import content_dir
+from mmcourse.datasets import make_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -171,6 +173,38 @@ def test_every_kind_of_control_works_by_keyboard_alone(lab_page, tmp_path):
             page.wait_for_timeout(200)
         assert turned == expected
     shot(page, "knobs")
+
+
+PLAY = """from mmcourse.widgets import caption_playground
+
+playground = caption_playground(pause=0)"""
+
+
+def test_the_playground_writes_about_an_uploaded_picture(lab_page, tmp_path):
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PLAY)], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "work" / "play.ipynb")
+    batch = make_scenes(1, split="test")
+    Image.fromarray(batch.images[0].permute(1, 2, 0).numpy()).resize((300, 200)).save(tmp_path / "mine.png")
+    (tmp_path / "no picture.png").write_text("words")
+    page, path = lab_page("play.ipynb")
+    run_all(page, path)
+    caption, verdict = page.locator(".mm-caption").first, page.locator(".mm-verdict").first
+    verdict.get_by_text("scene").wait_for(timeout=300_000)
+    first = caption.inner_text()
+    with page.expect_file_chooser() as chooser:
+        page.locator(".mm-upload").first.click()
+    chooser.value.set_files(tmp_path / "mine.png")
+    verdict.get_by_text("mine.png, seen as 64 × 64 pixels").wait_for(timeout=300_000)
+    assert caption.inner_text() not in ("", first)
+    assert set(caption.inner_text().split()) & {thing.noun for thing in batch.scenes[0].objects}
+    page.locator(".mm-playground").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    shot(page, "playground")
+    with page.expect_file_chooser() as chooser:
+        page.locator(".mm-upload").first.click()
+    chooser.value.set_files(tmp_path / "no picture.png")
+    verdict.get_by_text("no picture.png is no picture that can be read").wait_for(timeout=300_000)
 
 
 def test_without_chromium_the_browser_tests_say_so_and_skip(tmp_path):
