@@ -17,14 +17,14 @@ import torch
 
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import find
-from mmcourse.course.grading import submission
+from mmcourse.course.grading import collection, submission
 from mmcourse.course.grading.judge import Judge, Nursery, Verdict, read_hidden
 from mmcourse.course.grading.sandbox import Limits, die_with_parent
 
 _MEMORY = 8 << 30  # bytes of address space beyond what is used at the start: no answer may make the judge grow
 
 
-def grade_file(handed_in: submission.Submission, judge: Judge, chapters_dir: Path | None, salt: str) -> dict[str, Any]:
+def grade_file(handed_in: collection.Submission, judge: Judge, chapters_dir: Path | None, salt: str) -> dict[str, Any]:
     """The record of one submission: its verdicts, remarks, and answers to written questions."""
     record: dict[str, Any] = {"student": handed_in.student, "file": handed_in.name, "chapter": "", "written": {}}
     cells: list[submission.Cell] = []
@@ -87,7 +87,7 @@ def main() -> None:
     print(json.dumps({"missing": judge.wait()}), file=replies, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        handed_in = submission.Submission(student=asked["student"], name=asked["name"], path=Path(asked["path"]))
+        handed_in = collection.Submission(student=asked["student"], name=asked["name"], path=Path(asked["path"]))
         record = grade_file(handed_in, judge, chapters_dir, settings["salt"])
         print(json.dumps(record), file=replies, flush=True)
     judge.nursery.close()

@@ -14,7 +14,7 @@ import pytest
 
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import feedback, grade_submissions, run
-from mmcourse.course.grading.submission import find_submissions
+from mmcourse.course.grading.collection import find_submissions
 
 MASK = "def build_causal_mask(length):\n    place = torch.arange(length)\n    return place <= place[:, None]"
 INVERTED = (
@@ -283,7 +283,7 @@ def test_students_are_told_apart(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    assert [one.student for one in find_submissions([tmp_path])] == ["a", "b", "c"]
+    assert [one.student for one in find_submissions([tmp_path])] == ["a", "b", "c", "d"]
     assert [one.student for one in find_submissions([tmp_path / "b" / "01_x.ipynb"])] == ["b"]
     with pytest.raises(CourseError, match="is not there"):
         find_submissions([tmp_path / "nobody"])
