@@ -18,6 +18,7 @@ from mmcourse.content import content_dir
 from mmcourse.course import doctor, progress, workspace
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import command
+from mmcourse.course.teacher.command import add_commands
 
 if TYPE_CHECKING:
     from mmcourse import recipes
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     caption.add_argument("image", type=Path, help="the picture's file, of any size")
     caption.add_argument("--model", type=Path, help="a file of `mmcourse train captioner` (default: the course's own)")
     command.arguments(add("grade", command.grade, "grade submissions, each answer in its own process (for teachers)"))
+    add_commands(add)
     build = add("build", _build, "build the notebooks from their sources (for authors)")
     build.add_argument("chapter", nargs="?", help="only this chapter, such as 01")
     build.add_argument("--force", action="store_true", help="also those whose source did not change")

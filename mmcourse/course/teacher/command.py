@@ -1,0 +1,31 @@
+"""The commands for teachers: what they ask for, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_commands(add: Add) -> None:
+    """Adds the commands with their options; `add(name, run, about)` makes the parser of one."""
+    handed_out = add("release", _release, "write the notebooks to hand out, without solutions (for teachers)")
+    _with_chapters(handed_out, "the folder to write to")
+    handed_out.add_argument("--hidden", type=Path, help="your file for `grade --hidden`; none of it may be handed out")
+
+
+def _with_chapters(parser: argparse.ArgumentParser, about: str) -> None:
+    parser.add_argument("folder", type=Path, help=about)
+    parser.add_argument(
+        "--chapters", nargs="+", default=(), metavar="NN", help="only these, such as 00 01 (default: all)"
+    )
+
+
+def _release(options: argparse.Namespace) -> int:
+    from mmcourse.course.teacher.release import release  # imports the notebook machinery
+
+    written = release(options.folder, options.chapters, hidden=options.hidden)
+    print("\n".join(f"wrote {path}" for path in written) or f"{options.folder} is up to date.")
+    return 0
