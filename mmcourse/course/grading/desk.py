@@ -1,6 +1,7 @@
 """One of the processes that grade: reads a submission, judges its exercises one by one, and says what it found.
 
-It hears of submissions as lines of JSON and replies with a line for each. Whoever started it may end it at any time.
+It hears of its settings and then of submissions as lines of JSON and replies with a line for each. Whoever started it
+may end it at any time.
 """
 
 from __future__ import annotations
@@ -75,12 +76,12 @@ def main() -> None:
     """Serves until its input ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing but replies goes there
-    settings = json.loads(sys.argv[1])
     if sys.platform == "linux":
         die_with_parent()
         _guard()
     torch.set_num_threads(1)
     nursery = Nursery(fork=sys.platform == "linux")  # first of all: it must not see what is loaded from here on
+    settings = json.loads(sys.stdin.readline())
     chapters_dir = Path(settings["chapters"]) if settings["chapters"] else None
     hidden = read_hidden(Path(settings["hidden"]) if settings["hidden"] else None)
     judge = Judge(Limits(**settings["limits"]), hidden=hidden, strict=settings["strict"], nursery=nursery)

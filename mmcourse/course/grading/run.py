@@ -28,7 +28,7 @@ from mmcourse.content import PACKAGE
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import feedback
 from mmcourse.course.grading.collection import Submission, find_submissions, read_plainly
-from mmcourse.course.grading.sandbox import Limits
+from mmcourse.course.grading.sandbox import Limits, environment
 from mmcourse.course.workspace import chapter_paths
 from mmcourse.files import write_in_one_step
 
@@ -158,12 +158,15 @@ class _Desk:
         self.patience = _PATIENCE + _MOST_EXERCISES * (seconds + 2)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mmcourse.course.grading.desk", json.dumps(self.settings)]
-        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        environment = {**os.environ, **one, "MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-m", "mmcourse.course.grading.desk"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, env=environment(), **pipes)
         self.buffer = b""
-        reply = self._hear()
+        try:  # over the pipe: what stands in its arguments or variables, its children could read
+            self._say(self.settings)
+            reply = self._hear()
+        except BrokenPipeError:
+            reply = None
         if reply is None:
             raise CourseError("the grader does not start; `mmcourse doctor` looks for the cause")
         self.missing = reply["missing"]
@@ -177,8 +180,7 @@ class _Desk:
             assert self.process is not None
             asked = {"student": one.student, "name": one.name, "path": os.path.abspath(one.path)}
             try:
-                self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-                self.process.stdin.flush()
+                self._say(asked)
                 record = self._hear()
             except BrokenPipeError:
                 record = None
@@ -186,6 +188,10 @@ class _Desk:
                 return record
             self.stop()
         return _ungraded(one, "damaged", "the grader failed at this file, twice; look at it by hand")
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
 
     def _hear(self) -> dict[str, Any] | None:
         output = self.process.stdout
