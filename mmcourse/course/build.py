@@ -158,12 +158,12 @@ def _stored(path: Path) -> NotebookNode | None:
 
 
 def _assemble(chapter: Chapter, exercises: Registry, *, solved: bool) -> NotebookNode:
-    notebook = notebook_of(chapter, _points(chapter, exercises), solved=solved)
+    notebook = notebook_of(chapter, points_of(chapter, exercises), solved=solved)
     notebook.metadata["mmcourse"] = origin(chapter, exercises)
     return notebook
 
 
-def _points(chapter: Chapter, exercises: Registry) -> dict[str, int]:
+def points_of(chapter: Chapter, exercises: Registry) -> dict[str, int]:
     """The points of every exercise: from the registry; of a written question also from its cell line.
 
     Raises:

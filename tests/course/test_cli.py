@@ -46,7 +46,19 @@ def course(tmp_path, monkeypatch):
 def test_without_a_command_it_prints_help(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
-    for command in ("lab", "check", "hint", "solution", "progress", "reset", "doctor", "train", "release", "build"):
+    for command in (
+        "lab",
+        "check",
+        "hint",
+        "solution",
+        "progress",
+        "reset",
+        "doctor",
+        "train",
+        "release",
+        "nbgrader",
+        "build",
+    ):
         assert f"    {command} " in said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def add_commands(add: Add) -> None:
     handed_out = add("release", _release, "write the notebooks to hand out, without solutions (for teachers)")
     _with_chapters(handed_out, "the folder to write to")
     handed_out.add_argument("--hidden", type=Path, help="your file for `grade --hidden`; none of it may be handed out")
+    course = add("nbgrader", _nbgrader, "write a course folder for nbgrader's own commands (for teachers)")
+    _with_chapters(course, "the course folder to write")
 
 
 def _with_chapters(parser: argparse.ArgumentParser, about: str) -> None:
@@ -28,4 +31,14 @@ def _release(options: argparse.Namespace) -> int:
 
     written = release(options.folder, options.chapters, hidden=options.hidden)
     print("\n".join(f"wrote {path}" for path in written) or f"{options.folder} is up to date.")
+    return 0
+
+
+def _nbgrader(options: argparse.Namespace) -> int:
+    from mmcourse.course.teacher.nbgrader_course import write_course  # imports the notebook machinery
+
+    written = write_course(options.folder, options.chapters)
+    print("\n".join(f"wrote {path}" for path in written) or f"{options.folder} is up to date.")
+    if importlib.util.find_spec("nbgrader") is None:
+        print("nbgrader is not installed here: `pip install nbgrader`, in the environment of the course.")
     return 0
