@@ -112,7 +112,9 @@ def sample(
     filter_logits(torch.zeros(1), top_k=top_k, top_p=top_p)  # a wrong setting is told before the first step
 
     def choose(logits: Tensor) -> Tensor:
-        probabilities = filter_logits(logits / temperature, top_k=top_k, top_p=top_p).softmax(dim=-1)
+        behind = logits - logits.amax(dim=-1, keepdim=True)  # so that no temperature, however small, makes inf − inf
+        scaled = behind / max(temperature, torch.finfo(behind.dtype).tiny)
+        probabilities = filter_logits(scaled, top_k=top_k, top_p=top_p).softmax(dim=-1)
         if generator is not None:  # a generator draws on its own device only
             probabilities = probabilities.to(generator.device)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1).to(logits.device)  # (B, 1) -> (B,)

@@ -337,3 +337,10 @@ def test_bad_input_is_told_in_one_sentence(run, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence) as caught:
         run()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-38, 5e-324])
+def test_a_tiny_temperature_is_greedy(temperature):
+    logits = torch.tensor([[1.0, 300.0, -5.0, -math.inf]]).expand(4, -1)
+    drawn = sample(table(logits), torch.zeros(4, 1, dtype=torch.int64), max_length=5, temperature=temperature)
+    assert (drawn.tokens[:, 1:] == 1).all()

@@ -42,7 +42,7 @@ def commands():
 
 @pytest.mark.parametrize("command", commands())
 def test_mmcourse_commands_are_understood(command):
-    words = command.replace("FOLDER", "somewhere").split()
+    words = command.replace("FOLDER", "somewhere").replace("SUBMISSIONS", "somewhere").split()
     assert cli._parser().parse_args(words) is not None
 
 

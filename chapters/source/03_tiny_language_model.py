@@ -1153,8 +1153,10 @@ mask_id = tokenizer.unk_id
 
 def masked_loss(model, batch):
     tokens, real = batch
-    chosen = (torch.rand(tokens.shape) < 0.15) & real & (tokens != tokenizer.bos_id)
-    dice, strangers = torch.rand(tokens.shape), torch.randint(4, len(tokenizer), tokens.shape)
+    here = tokens.device
+    chosen = (torch.rand(tokens.shape, device=here) < 0.15) & real & (tokens != tokenizer.bos_id)
+    dice = torch.rand(tokens.shape, device=here)
+    strangers = torch.randint(4, len(tokenizer), tokens.shape, device=here)
     inputs = tokens.masked_fill(chosen & (dice < 0.8), mask_id)
     inputs = torch.where(chosen & (dice >= 0.8) & (dice < 0.9), strangers, inputs)
     targets = tokens.masked_fill(~chosen, IGNORED)

@@ -113,7 +113,9 @@ def _check_inputs(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
 
 def _check_mask(mask: Tensor, target: tuple[int, ...]) -> None:
     if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be bool with True = may attend, got {mask.dtype}; write for example mask != 0")
+        added = mask.is_floating_point() and not bool((mask > 0).any())  # a mask of 0 and −inf, to be added to logits
+        advice = "mask == 0, as this one is of the kind that is added to logits" if added else "for example mask != 0"
+        raise ValueError(f"mask must be bool with True = may attend, got {mask.dtype}; write {advice}")
     sizes = mask.shape
     fits = len(sizes) <= len(target) and all(
         size in (1, wanted) for size, wanted in zip(reversed(sizes), reversed(target), strict=False)

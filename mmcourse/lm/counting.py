@@ -21,7 +21,7 @@ class _Counts(nn.Module):
         if k < 0:
             raise ValueError(f"k must not be negative, got {k}")
         self.k = k
-        self.register_buffer("counts", torch.zeros(*shape, dtype=torch.float64))
+        self.register_buffer("counts", torch.zeros(*shape, dtype=torch.int64))
 
     @property
     def vocabulary_size(self) -> int:
@@ -38,7 +38,8 @@ class _Counts(nn.Module):
 
     def log_probabilities(self) -> Tensor:
         """ln of (count + k) / (sum of counts + k·V), the last dimension summing to 1; all alike if nothing is known."""
-        weights = self.counts + self.k
+        exact = torch.float32 if self.counts.device.type == "mps" else torch.float64  # which mps does not have
+        weights = self.counts.to(exact) + self.k
         total = weights.sum(dim=-1, keepdim=True)
         return torch.where(total > 0, weights / total, 1.0 / self.vocabulary_size).log()
 

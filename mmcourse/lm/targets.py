@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from mmcourse.losses import IGNORED, cross_entropy
+from mmcourse.runtime import evaluating
 
 
 class Shifted(NamedTuple):
@@ -29,14 +30,12 @@ def shift(tokens: Tensor, *, pad_id: int | None = None) -> Shifted:
     return Shifted(tokens[:, :-1], targets if pad_id is None else targets.masked_fill(targets == pad_id, IGNORED))
 
 
-@torch.no_grad()
 def mean_loss(model: nn.Module, inputs: Tensor, targets: Tensor, *, batch_size: int = 512) -> float:
     """The cross-entropy of `model` in nats a token, over every target that is not ignored, without dropout."""
-    training = model.training
-    model.eval()
-    total = sum(
-        cross_entropy(model(x), y, ignore_index=IGNORED, reduction="sum").double().item()
-        for x, y in zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
-    )
-    model.train(training)
+    place = next(chain(model.parameters(), model.buffers())).device
+    with evaluating(model):
+        total = sum(
+            cross_entropy(model(x.to(place)), y.to(place), ignore_index=IGNORED, reduction="sum").item()
+            for x, y in zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
+        )
     return total / max(1, int((targets != IGNORED).sum()))

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from mmcourse.runtime import device as best_device
 from mmcourse.runtime import progress, seed_everything
 from mmcourse.train.batches import to_device
 from mmcourse.train.checkpoint import (
@@ -33,6 +35,8 @@ from mmcourse.train.parallel import (
     process_rank,
     share_of,
 )
+
+MOST_SKIPPED = 30  # steps in a row: from the scale at which it starts down to far below 1
 
 
 class Evaluation(NamedTuple):
@@ -79,8 +83,9 @@ def fit(
     checkpoint_every: int = 100,
     facts: Mapping[str, Any] | None = None,
     description: str | None = "Training",
+    device: torch.device | None = None,
 ) -> History:
-    """Trains `model` where it is, and returns what happened.
+    """Trains `model` on the best device there is, brings it back to where it was, and returns what happened.
 
     In several processes (`mmcourse.distributed`) `batches` gives the whole batch in each, which then computes on its
     rows of it; process 0 alone writes checkpoints and shows the progress.
@@ -96,11 +101,13 @@ def fit(
         mixed_precision: compute in half precision where it is safe; by default on a CUDA GPU and nowhere else.
         seed: for dropout and whatever else draws from the global generators, whose state outside stays untouched.
         generators: further generators that `loss` or `batches` draw from, to be kept in the checkpoint.
-        evaluate: called in evaluation mode and without gradients every `evaluate_every` steps and at the end.
+        evaluate: called in evaluation mode and without gradients every `evaluate_every` steps and at the end, with the
+            model where it was before.
         checkpoint: a file. It is written every `checkpoint_every` steps and at the end; if it is there already, the
             run goes on from it and ends with the very same weights as if it had never stopped.
         facts: what else makes this run what it is, such as {"batch_size": 64}; a checkpoint of other facts is refused.
-        description: of the progress bar; None shows none.
+        description: of the progress bar, which also names a device that is not the CPU; None shows none.
+        device: where to train; by default where the model is, or from the CPU to `mmcourse.runtime.device()`.
     Raises:
         DivergedError: the loss or a gradient is not finite. The weights and the checkpoint are the last good ones.
         CheckpointError: the checkpoint is damaged, belongs to another run or cannot be written.
@@ -112,11 +119,15 @@ def fit(
         **(facts or {}),
     }  # fmt: skip
     _check(settings, evaluate_every, checkpoint_every)
-    device = next(model.parameters()).device
+    home = next(model.parameters()).device
+    device = device if device is not None else home if home.type != "cpu" else best_device()
+    model.to(device)
     optimizer = make_optimizer(model, learning_rate=learning_rate, weight_decay=weight_decay, betas=betas)
     run = _Run(model, optimizer, _Precision(device, mixed_precision), generators, device)
     path = None if checkpoint is None else Path(checkpoint)
     training, description = model.training, description if process_rank() == 0 else None
+    if description is not None and device.type != "cpu":
+        description = f"{description} on {device.type}"
     with _own_randomness(seed, device):
         if path is not None:
             prepare(path)
@@ -137,11 +148,14 @@ def fit(
                 if description is not None:
                     bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 if evaluate is not None and (run.step % evaluate_every == 0 or run.step == steps):
-                    run.evaluations.append(Evaluation(run.step, _evaluate(model, evaluate, device)))
+                    model.to(home)
+                    run.evaluations.append(Evaluation(run.step, _evaluate(model, evaluate, home)))
+                    model.to(device)
                 if path is not None and (run.step % checkpoint_every == 0 or run.step == steps):
                     run.save(path, settings)
         finally:
             model.train(training)
+            model.to(home)
             if description is not None:
                 bar.close()
     return History(run.step, run.losses, run.evaluations, run.seconds)
@@ -152,6 +166,7 @@ def _step(
 ) -> float:
     """One step of gradient descent; returns the loss before it."""
     run.optimizer.zero_grad(set_to_none=True)
+    run.remember()
     with run.precision.context(), run.dropout():
         value = loss(run.model, batch)
     number = average(value)
@@ -164,7 +179,8 @@ def _step(
     scaler.unscale_(run.optimizer)
     length = nn.utils.clip_grad_norm_(learning, math.inf if clip is None else clip)
     # With a scaler an overflow is expected now and then: it skips that step by itself and scales less from then on.
-    if not scaler.is_enabled() and not math.isfinite(length.item()):
+    run.skipped = 0 if math.isfinite(length.item()) else run.skipped + 1
+    if run.skipped > (MOST_SKIPPED if scaler.is_enabled() else 0):
         raise run.diverged(f"the length of the gradient became {length.item()}", path)
     scaler.step(run.optimizer)
     scaler.update()
@@ -219,6 +235,13 @@ class _Run:
     evaluations: list[Evaluation] = field(default_factory=list)
     seconds: float = 0.0
     saved: int = 0  # the step of the last checkpoint
+    skipped: int = 0  # steps in a row that the scaler left out
+    statistics: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def remember(self) -> None:
+        """Keeps the running statistics of before a step: its forward pass changes them, whatever comes of it."""
+        norms = (module for module in self.model.modules() if isinstance(module, _NormBase) and module.training)
+        self.statistics = [(value, value.clone()) for norm in norms for value in norm.buffers(recurse=False)]
 
     def dropout(self) -> Any:
         """Processes draw alike, so that they agree on every batch; what they drop from their own rows must differ."""
@@ -256,13 +279,17 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint {path} is of another model than this one; {advice}") from error
-        self.precision.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where it was saved without one, as on a CPU or in bfloat16
+            self.precision.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"], self.generators, self.device)
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"].tolist()
         self.evaluations = [Evaluation(*pair) for pair in state["evaluations"]]
         self.saved = self.step
 
     def diverged(self, what: str, path: Path | None) -> DivergedError:
+        with torch.no_grad():
+            for value, before_it in self.statistics:
+                value.copy_(before_it)
         before = f" (the loss before it was {self.losses[-1]:.4g})" if self.losses else ""
         kept = f"; {path} holds step {self.saved}" if self.saved else ""
         return DivergedError(

@@ -77,6 +77,6 @@ def average(number: Tensor) -> float:
     """The mean of a single number over the processes."""
     if process_count() == 1:
         return number.item()
-    total = number.detach().double()
+    total = number.detach().to(torch.float32 if number.device.type == "mps" else torch.float64)
     distributed.all_reduce(total)
     return total.item() / process_count()

@@ -270,3 +270,100 @@ def test_batches_move_to_the_models_device():
 def test_wrong_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         train(network(), **options)
+
+
+class Wanderer(nn.Linear):
+    """Notes where it is sent, and where it computes."""
+
+    def __init__(self):
+        super().__init__(4, 3)
+        self.sent, self.asked = [], []
+
+    def to(self, device):
+        self.sent.append(str(device))
+        return super().to(device)
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["named", "best"])
+def test_it_trains_on_the_device_and_brings_the_model_back(monkeypatch, given):
+    """Without a second device, "cpu:0" is one that only its name tells from where the model was."""
+    from mmcourse.train import loop
+
+    place, batches_on, model = torch.device("cpu", 0), set(), Wanderer()
+    monkeypatch.setattr(loop, "best_device", lambda: torch.device("meta") if given else place)
+    monkeypatch.setattr(loop, "to_device", lambda batch, device: batches_on.add(str(device)) or batch)
+    looked = []
+    options = {"evaluate": lambda model: float(looked.append(model.sent[-1]) is None), "evaluate_every": 2}
+    train(model, 4, **options, **({"device": place} if given else {}))
+    assert model.sent == ["cpu:0", "cpu", "cpu:0", "cpu", "cpu:0", "cpu"]
+    assert looked == ["cpu", "cpu"], "what is evaluated is where its data are"
+    assert batches_on == {"cpu:0"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_trains_as_well_as_the_cpu():
+    model = network()
+    history = train(model, steps=250, learning_rate=0.03)
+    assert next(model.parameters()).device.type == "cpu"
+    assert sum(history.losses[-10:]) < 0.5 * sum(history.losses[:10])
+
+
+@pytest.fixture
+def scaled(monkeypatch):
+    """Float16 with a scaler, as on an older GPU, here on the CPU."""
+    from mmcourse.train import loop
+
+    class Scaled(loop._Precision):
+        def __init__(self, device, wanted):
+            super().__init__(device, True)
+            self.dtype, self.scaler = torch.float16, torch.amp.GradScaler("cpu", enabled=wanted is not False)
+
+    monkeypatch.setattr(loop, "_Precision", Scaled)
+
+
+def test_a_run_goes_on_under_a_scaler_and_without_one(scaled, tmp_path):
+    """What the CPU began, a GPU ends, and the other way round."""
+    for first, then in ((False, None), (None, False)):
+        saving = {"checkpoint": tmp_path / f"{first}.pt", "checkpoint_every": 10}
+        with pytest.raises(KeyboardInterrupt):
+            train(network(), **saving, mixed_precision=first, evaluate=stop, evaluate_every=20)
+        history = train(network(), **saving, mixed_precision=then)
+        assert history.steps == 30
+        assert all(map(math.isfinite, history.losses))
+
+
+def stop(model):
+    raise KeyboardInterrupt
+
+
+def test_a_gradient_that_stays_infinite_stops_under_a_scaler_too(scaled):
+    def rooted(model, batch):
+        return loss(model, batch) + (model[0].weight * 0).square().sum().sqrt()
+
+    model = network()
+    before = weights(model)
+    with pytest.raises(DivergedError, match=r"the length of the gradient became (nan|inf) at step 31"):
+        fit(model, rooted, Batches(*task(), size=8), steps=100, description=None)
+    assert torch.equal(weights(model), before)
+
+
+def test_after_divergence_running_statistics_are_those_before_the_step():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    kept = {}
+
+    def broken(model, batch):
+        if batches.step == 5:
+            kept.update({name: value.clone() for name, value in model.state_dict().items()})
+            return loss(model, (batch[0] * 1e20, batch[1])) * math.nan
+        return loss(model, batch)
+
+    class Counted(Batches):
+        def __call__(self, step):
+            self.step = step
+            return super().__call__(step)
+
+    batches = Counted(*task(), size=8)
+    with pytest.raises(DivergedError):
+        fit(model, broken, batches, steps=10, description=None)
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())

@@ -1,6 +1,7 @@
 """One of the processes that grade: reads a submission, judges its exercises one by one, and says what it found.
 
-It hears of submissions as lines of JSON and replies with a line for each. Whoever started it may end it at any time.
+It hears of its settings and then of submissions as lines of JSON and replies with a line for each. Whoever started it
+may end it at any time.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import torch
 
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import find
-from mmcourse.course.grading import submission
+from mmcourse.course.grading import collection, submission
 from mmcourse.course.grading.judge import Judge, Nursery, Verdict, read_hidden
 from mmcourse.course.grading.sandbox import Limits, die_with_parent
 
 _MEMORY = 8 << 30  # bytes of address space beyond what is used at the start: no answer may make the judge grow
 
 
-def grade_file(handed_in: submission.Submission, judge: Judge, chapters_dir: Path | None, salt: str) -> dict[str, Any]:
+def grade_file(handed_in: collection.Submission, judge: Judge, chapters_dir: Path | None, salt: str) -> dict[str, Any]:
     """The record of one submission: its verdicts, remarks, and answers to written questions."""
     record: dict[str, Any] = {"student": handed_in.student, "file": handed_in.name, "chapter": "", "written": {}}
     cells: list[submission.Cell] = []
@@ -75,19 +76,19 @@ def main() -> None:
     """Serves until its input ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing but replies goes there
-    settings = json.loads(sys.argv[1])
     if sys.platform == "linux":
         die_with_parent()
         _guard()
     torch.set_num_threads(1)
     nursery = Nursery(fork=sys.platform == "linux")  # first of all: it must not see what is loaded from here on
+    settings = json.loads(sys.stdin.readline())
     chapters_dir = Path(settings["chapters"]) if settings["chapters"] else None
     hidden = read_hidden(Path(settings["hidden"]) if settings["hidden"] else None)
     judge = Judge(Limits(**settings["limits"]), hidden=hidden, strict=settings["strict"], nursery=nursery)
     print(json.dumps({"missing": judge.wait()}), file=replies, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        handed_in = submission.Submission(student=asked["student"], name=asked["name"], path=Path(asked["path"]))
+        handed_in = collection.Submission(student=asked["student"], name=asked["name"], path=Path(asked["path"]))
         record = grade_file(handed_in, judge, chapters_dir, settings["salt"])
         print(json.dumps(record), file=replies, flush=True)
     judge.nursery.close()

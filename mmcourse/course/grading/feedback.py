@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,27 @@ _STYLE = (
 )
 
 
-def write(record: dict[str, Any], place: Path) -> None:
-    """Writes the two pages of a submission below `place`."""
-    inside = re.sub(r"\.ipynb$", "", record["file"], flags=re.IGNORECASE)
-    parts = [re.sub(r"[^\w.\- ]", "_", part)[:80] or "_" for part in (record["student"], *inside.split("/"))]
-    parts = ["_" if part.strip(".") == "" else part for part in parts]
-    path = place.joinpath(*parts[:1], "-".join(parts[1:]))
+def write(record: dict[str, Any], place: Path, taken: set[str]) -> None:
+    """Writes the two pages of a submission below `place`; `taken` keeps the places of others, however alike."""
+    inside = re.sub(r"\.ipynb$", "", record["file"], flags=re.IGNORECASE).split("/")
+    student, name = _file_name(record["student"]), _file_name("-".join(inside))
+    if (alike := _alike(f"{student}/{name}")) in taken:
+        own = f"{record['student']}/{record['file']}/{len(taken)}"
+        name = f"{name}-{hashlib.sha256(own.encode()).hexdigest()[:8]}"
+    taken.update((alike, _alike(f"{student}/{name}")))
     for suffix, text in ((".html", page_html(record)), (".md", page_markdown(record))):
-        write_in_one_step(path.with_name(path.name + suffix), text.encode("utf-8", errors="replace"))
+        write_in_one_step(place / student / f"{name}{suffix}", text.encode("utf-8", errors="replace"))
+
+
+def _file_name(text: str) -> str:
+    """A name that every file system takes: no separator, no ending of its own, at most 100 bytes."""
+    name = re.sub(r"[^\w.\- ]", "_", text).encode()[:100].decode(errors="ignore").strip(" ")
+    return name if name.strip(".") else "_"
+
+
+def _alike(text: str) -> str:
+    """The same text for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _points(items: list[dict[str, Any]]) -> str:

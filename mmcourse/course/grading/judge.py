@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from mmcourse.course.exercise import Case, Exercise, Result, grade
 from mmcourse.course.exercises import find
 from mmcourse.course.grading import nursery, tamper
 from mmcourse.course.grading.proxies import Link, StoppedError
-from mmcourse.course.grading.sandbox import Limits, missing
+from mmcourse.course.grading.sandbox import Limits, environment, missing
 from mmcourse.course.grading.submission import Course, Work
 
 DRAWS = 3  # of the inputs of every check: a mistake may look right once by luck
@@ -82,11 +83,8 @@ class Nursery:
                 nursery.live(theirs)
             theirs.close()
             return
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV_"))}
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "mmcourse.course.grading.nursery", str(theirs.fileno())]
-        options: dict[str, Any] = {"pass_fds": [theirs.fileno()], "env": environment, "cwd": "/"}
+        options: dict[str, Any] = {"pass_fds": [theirs.fileno()], "env": environment(), "cwd": "/"}
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
         self.number = self.process.pid
         theirs.close()
@@ -159,8 +157,8 @@ class Judge:
         if work.cell is None:
             return _verdict(exercise, "missing", message="its cell is missing", remarks=work.remarks)
         began = time.monotonic()
-        salted = with_inputs(exercise, f"{salt}/{exercise.id}", self.hidden.get(exercise.id, ()))
         link = self.nursery.start(self.limits)
+        salted = with_inputs(exercise, f"{salt}/{exercise.id}", self.hidden.get(exercise.id, ()), link.hush)
         result: Result | None = None
         problem = state = ""
         helpers: list[str] = []
@@ -230,11 +228,18 @@ class Judge:
         )
 
 
-def with_inputs(exercise: Exercise, salt: str, hidden: tuple[Case, ...] = ()) -> Exercise:
-    """The same exercise with other random inputs, DRAWS times, and with the teacher's own checks behind its own."""
+def with_inputs(
+    exercise: Exercise, salt: str, hidden: tuple[Case, ...] = (), hush: Callable[[], None] = lambda: None
+) -> Exercise:
+    """The same exercise with other random inputs, DRAWS times, and with the teacher's own checks behind its own.
+
+    `hush` is called before an answer meets the first input that its learner must not see.
+    """
 
     def fresh(case: Case, draw: int) -> Case:
         def inputs(generator: torch.Generator) -> tuple:
+            if any(case is one for one in hidden):
+                hush()
             text = f"{salt}/{generator.initial_seed()}/{draw}"
             seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
             return case.inputs(torch.Generator().manual_seed(seed))

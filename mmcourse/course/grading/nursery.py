@@ -40,6 +40,9 @@ def live(judge: socket.socket) -> None:
 
 
 def _serve(judge: socket.socket) -> None:
+    kept = sandbox.environment()
+    for name in set(os.environ) - set(kept):
+        del os.environ[name]
     os.environ.update(MMCOURSE_BUDGET="smoke", MMCOURSE_DEVICE="cpu", MMCOURSE_WORK="", MPLBACKEND="Agg", HOME="/tmp")
     for name in PRELOADED:
         try:

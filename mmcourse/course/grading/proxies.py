@@ -50,6 +50,7 @@ class Link:
         self.stopped: tuple[str, str] | None = None  # which limit, and in words
         self.chance: bytes | None = None
         self.seconds = seconds
+        self.hushed = False
         os.set_blocking(output, False)
 
     # --- messages
@@ -78,7 +79,17 @@ class Link:
             os.close(self.output)
             self.output = os.open(os.devnull, os.O_RDONLY)
         self.printed_size += len(data)
-        self.printed += data[: max(0, _KEPT_OUTPUT - len(self.printed))]
+        if not self.hushed:
+            self.printed += data[: max(0, _KEPT_OUTPUT - len(self.printed))]
+
+    def hush(self) -> None:
+        """From now on nothing that the answer prints or is noted for is shown: it could be the input of a check."""
+        while not self.hushed and select.select([self.output], [], [], 0)[0] and self.printed_size < self.most_output:
+            before = self.printed_size
+            self.read_output()
+            if self.printed_size == before:
+                break
+        self.hushed = True
 
     def stop(self, limit: str, text: str) -> StoppedError:
         self.stopped = self.stopped or (limit, text)
@@ -113,7 +124,9 @@ class Link:
             if "note" in reply:
                 kind, detail = reply["note"]
                 if len(self.notes) < 30:
-                    self.notes.append((str(kind)[:20], str(detail)[:80]))
+                    self.notes.append(
+                        (str(kind)[:20], "in a check that is not shown" if self.hushed else str(detail)[:80])
+                    )
             elif "ask" in reply:
                 self._answer(self.asked[reply["number"]], decode(reply["ask"]))
             else:

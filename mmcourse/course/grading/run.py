@@ -27,8 +27,8 @@ import mmcourse
 from mmcourse.content import PACKAGE
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import feedback
-from mmcourse.course.grading.sandbox import Limits
-from mmcourse.course.grading.submission import Submission, find_submissions
+from mmcourse.course.grading.collection import Submission, find_submissions, read_plainly
+from mmcourse.course.grading.sandbox import Limits, environment
 from mmcourse.course.workspace import chapter_paths
 from mmcourse.files import write_in_one_step
 
@@ -96,7 +96,8 @@ def grade_submissions(
         "salt": salt,
         "chapters": None if chapters is None else str(Path(chapters).resolve()),
     }
-    handed_in = find_submissions([Path(path) for path in paths])
+    place = table.with_name("feedback") if pages is None else Path(pages)
+    handed_in = find_submissions([Path(path) for path in paths], leave_out=(table, folder, place))
     course = _digest_of_course(settings)
     keys = {one: _key(one, course) for one in handed_in}
     waiting = [one for one in handed_in if not (folder / f"{keys[one]}.json").is_file()]
@@ -106,8 +107,7 @@ def grade_submissions(
         write_in_one_step(folder / f"{keys[one]}.json", json.dumps(record, indent=1))
 
     lacking = _grade_all(waiting, keep, settings, min(workers, max(1, len(waiting))), tell) if waiting else []
-    place = table.with_name("feedback") if pages is None else Path(pages)
-    records = (json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in)
+    records = [json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in]
     _write(table, place, records)
     for text in lacking:
         tell(warning(text))
@@ -131,14 +131,19 @@ def _digest_of_course(settings: dict[str, Any]) -> str:
 
 
 def _key(one: Submission, course: str) -> str:
-    digest = hashlib.sha256(f"{course}\n{one.student}\n{one.name}\n".encode(errors="surrogatepass"))
-    try:
-        with one.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        digest.update(str(error.errno).encode())
+    digest = hashlib.sha256(f"{course}\n{one.student}\n{one.name}\n{one.problem}\n".encode())
+    if not one.problem:
+        try:
+            digest.update(read_plainly(one.path))
+        except OSError as error:
+            digest.update(str(error.errno).encode())
     return digest.hexdigest()[:32]
+
+
+def _ungraded(one: Submission, status: str, problem: str) -> dict[str, Any]:
+    """The record of what nobody could grade."""
+    facts = {"student": one.student, "file": one.name, "chapter": "", "remarks": [], "written": {}}
+    return {**facts, "problem": problem, "status": status, "verdicts": []}
 
 
 class _Desk:
@@ -153,34 +158,40 @@ class _Desk:
         self.patience = _PATIENCE + _MOST_EXERCISES * (seconds + 2)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mmcourse.course.grading.desk", json.dumps(self.settings)]
-        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        environment = {**os.environ, **one, "MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-m", "mmcourse.course.grading.desk"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, env=environment(), **pipes)
         self.buffer = b""
-        reply = self._hear()
+        try:  # over the pipe: what stands in its arguments or variables, its children could read
+            self._say(self.settings)
+            reply = self._hear()
+        except BrokenPipeError:
+            reply = None
         if reply is None:
             raise CourseError("the grader does not start; `mmcourse doctor` looks for the cause")
         self.missing = reply["missing"]
 
     def grade(self, one: Submission) -> dict[str, Any]:
+        if one.problem:
+            return _ungraded(one, "refused", one.problem)
         for _ in range(_TRIES):
             if self.process is None:
                 self.start()
             assert self.process is not None
-            asked = {"student": one.student, "name": one.name, "path": str(one.path.resolve())}
+            asked = {"student": one.student, "name": one.name, "path": os.path.abspath(one.path)}
             try:
-                self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-                self.process.stdin.flush()
+                self._say(asked)
                 record = self._hear()
             except BrokenPipeError:
                 record = None
             if record is not None:
                 return record
             self.stop()
-        problem = "the grader failed at this file, twice; look at it by hand"
-        facts = {"student": one.student, "file": one.name, "chapter": "", "remarks": [], "written": {}}
-        return {**facts, "problem": problem, "verdicts": []}
+        return _ungraded(one, "damaged", "the grader failed at this file, twice; look at it by hand")
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
 
     def _hear(self) -> dict[str, Any] | None:
         output = self.process.stdout
@@ -270,7 +281,7 @@ def rows(record: dict[str, Any]) -> Iterator[list[str]]:
     start = [record["student"], record["file"], record["chapter"]]
     if not record["verdicts"]:
         remarks = "; ".join(record["remarks"])
-        yield [*start, "", "damaged", "0", *[""] * 5, record["problem"], "0", "", "", remarks]
+        yield [*start, "", record.get("status", "damaged"), "0", *[""] * 5, record["problem"], "0", "", "", remarks]
     for verdict in record["verdicts"]:
         failed = [name for name, ok, _ in verdict["cases"] if not ok]
         passed, all_hidden = verdict["hidden"]
@@ -284,14 +295,27 @@ def rows(record: dict[str, Any]) -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def _write(table: Path, place: Path, records: Iterable[dict[str, Any]]) -> None:
+def _write(table: Path, place: Path, records: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for record in records:
+    taken: set[str] = set()
+    for record in _with_twins(records):
         writer.writerows([_harmless(cell) for cell in row] for row in rows(record))
-        feedback.write(record, place)
+        feedback.write(record, place, taken)
     write_in_one_step(table, text.getvalue().encode("utf-8", errors="replace"))
+
+
+def _with_twins(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records, each with a remark where its student handed in the same chapter more than once."""
+    files: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record["chapter"]:
+            files.setdefault((record["student"], record["chapter"]), []).append(record["file"])
+    for record in records:
+        others = [name for name in files.get((record["student"], record["chapter"]), ()) if name != record["file"]]
+        said = f"this student handed in this chapter {len(others) + 1} times; count one of them" if others else ""
+        yield {**record, "remarks": [*record["remarks"], *([said] if said else [])]}
 
 
 def _harmless(cell: str) -> str:

@@ -28,6 +28,13 @@ _FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/loca
 _FILES += ("/etc/nsswitch.conf", "/etc/fonts", "/etc/alternatives", "/etc/mime.types")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 MEBI = 1 << 20
+# What Python and its libraries need to start. Nothing else that the teacher's shell knows reaches a grading process.
+_VARIABLES = {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "CONDA_PREFIX"}
+_VARIABLES |= {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH"}
+_VARIABLES |= {"DYLD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE"}
+_VARIABLES |= {"APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE"}
+_SETTINGS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_SETTINGS |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +57,12 @@ class Limits:
         for name, value in vars(self).items():
             if value <= 0:
                 raise ValueError(f"{name} must be more than 0, got {value}")
+
+
+def environment() -> dict[str, str]:
+    """The variables for a process that grades: those on a list, and what keeps it quiet and the same every time."""
+    kept = {name: value for name, value in os.environ.items() if name in _VARIABLES or name.startswith("LC_")}
+    return {**kept, **_SETTINGS}
 
 
 def missing(report: dict[str, bool]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Submissions as files: who handed in what, and what each notebook holds for which exercise.
+"""What a submitted notebook holds for which exercise.
 
 A notebook is read with patience. Cells are found by their id, by nbgrader's `grade_id` or by what they define; what is
 missing, twice there, of another kind or damaged is noted for the report.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,20 +19,13 @@ from typing import Any
 
 from mmcourse.content import content_dir
 from mmcourse.course.errors import CourseError
+from mmcourse.course.grading.collection import Submission, read_plainly
 from mmcourse.course.notebook import is_blank
 from mmcourse.course.workspace import chapter_paths
 
-LARGEST = 64 << 20  # bytes of a notebook
-_MOST_TEXT = 1 << 20  # characters of code in it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A file that somebody handed in; `name` is how it is called in the report."""
-
-    student: str
-    name: str
-    path: Path
+LARGEST = 128 << 20  # bytes of a file, with the outputs in it
+_MOST_TEXT = 1 << 20  # characters of code and text in it, without outputs and pictures
+_PICTURE = re.compile(r"data:[\w.+/-]{1,80};base64,[A-Za-z0-9+/=\s]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,36 +57,6 @@ class Work:
     remarks: tuple[str, ...] = ()
 
 
-def find_submissions(paths: Iterable[Path]) -> list[Submission]:
-    """Every notebook below these paths, with its student.
-
-    A folder may hold `alice.ipynb`, `alice/01_attention.ipynb` or, as nbgrader collects, `alice/01_attention/….ipynb`.
-
-    Raises:
-        CourseError: a path is not there, or holds no notebook.
-    """
-    found: dict[Path, Submission] = {}
-    for root in paths:
-        if not root.exists():
-            raise CourseError(f"{root} is not there; name the folder of the submissions, or notebooks")
-        files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.suffix.lower() == ".ipynb")
-        for path in files:
-            inside = path.relative_to(root) if root.is_dir() else Path(path.name)
-            if any(part.startswith(".") for part in inside.parts) or path.resolve() in found or not path.is_file():
-                continue
-            found[path.resolve()] = Submission(student=_student(path, inside), name=inside.as_posix(), path=path)
-    if not found:
-        raise CourseError("there is no notebook (.ipynb) in " + ", ".join(str(path) for path in paths))
-    return sorted(found.values(), key=lambda s: (s.student, s.name))
-
-
-def _student(path: Path, inside: Path) -> str:
-    if len(inside.parts) > 1:
-        return inside.parts[0]
-    named_after_chapter = re.match(r"\d\d_", path.stem) is not None
-    return path.resolve().parent.name if named_after_chapter else path.stem
-
-
 @cache
 def course_chapter(number: str, chapters_dir: Path | None = None) -> Course:
     """What the course itself has in a chapter. Raises CourseError where it has no such chapter."""
@@ -122,19 +86,22 @@ def read(submission: Submission) -> tuple[list[Cell], list[str], str]:
         CourseError: it is no notebook; the sentence says what is wrong.
     """
     try:
-        if submission.path.stat().st_size > LARGEST:
+        if os.lstat(submission.path).st_size > LARGEST:
             raise CourseError(f"the file is larger than {LARGEST >> 20} MiB: clear its outputs")
-        content = submission.path.read_bytes()
+        content = read_plainly(submission.path)
     except OSError as error:
         raise CourseError(f"the file cannot be read: {error.strerror}") from None
+    remarks: list[str] = []
     try:
-        document = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        document = json.loads(content)  # UTF-8, with or without a mark, UTF-16 or UTF-32
+    except (ValueError, RecursionError, MemoryError):
         raise CourseError("the file is damaged: it is no JSON") from None
+    if isinstance(document, dict) and isinstance(document.get("worksheets"), list):
+        document = _converted(document)
+        remarks.append("the notebook has an old format and was converted")
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise CourseError("the file is damaged: it is JSON, but holds no cells of a notebook")
     cells = [cell for cell in map(_cell, document["cells"]) if cell is not None]
-    remarks = []
     if len(cells) < len(document["cells"]):
         remarks.append(f"{len(document['cells']) - len(cells)} damaged cells are left out")
     if sum(len(cell.text) for cell in cells) > _MOST_TEXT:
@@ -146,6 +113,20 @@ def read(submission: Submission) -> tuple[list[Cell], list[str], str]:
     return cells, remarks, hashlib.sha256(content).hexdigest()
 
 
+def _converted(document: dict) -> Any:
+    """A notebook of format 3 in format 4, without its outputs."""
+    import nbformat
+
+    for sheet in document["worksheets"]:
+        for cell in sheet.get("cells", ()) if isinstance(sheet, dict) else ():
+            if isinstance(cell, dict) and "outputs" in cell:
+                cell["outputs"] = []
+    try:
+        return nbformat.convert(nbformat.from_dict(document), 4)
+    except Exception as error:  # whatever a converter makes of a file that somebody damaged
+        raise CourseError(f"the file is damaged: its format 3 cannot be converted ({type(error).__name__})") from None
+
+
 def _cell(value: Any) -> Cell | None:
     if not isinstance(value, dict):
         return None
@@ -154,6 +135,7 @@ def _cell(value: Any) -> Cell | None:
         text = "".join(text)
     if not isinstance(text, str) or not isinstance(kind, str):
         return None
+    text = text if kind == "code" else _PICTURE.sub("data:,", text)
     metadata = value.get("metadata") if isinstance(value.get("metadata"), dict) else {}
     graded = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
     names = [value.get("id"), graded.get("grade_id")]

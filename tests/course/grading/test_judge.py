@@ -11,7 +11,7 @@ import pytest
 from mmcourse.content import content_dir
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import all_exercises, find
-from mmcourse.course.grading import submission, tamper
+from mmcourse.course.grading import collection, submission, tamper
 from mmcourse.course.grading.answer import Worker
 from mmcourse.course.grading.judge import DRAWS, with_inputs
 from mmcourse.course.grading.proxies import Link
@@ -180,7 +180,7 @@ def test_every_exercise_is_graded_from_the_solved_notebooks(the_judge):
     for path in chapter_paths():
         course = submission.course_chapter(path.stem[:2])
         solved = content_dir("chapters") / "solutions" / path.name
-        cells, remarks, digest = submission.read(submission.Submission(student="", name="", path=solved))
+        cells, remarks, digest = submission.read(collection.Submission(student="", name="", path=solved))
         assert not remarks
         for work in submission.collect(cells, course):
             found = the_judge.grade(work, course, digest)

@@ -14,7 +14,7 @@ import pytest
 
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import feedback, grade_submissions, run
-from mmcourse.course.grading.submission import find_submissions
+from mmcourse.course.grading.collection import find_submissions
 
 MASK = "def build_causal_mask(length):\n    place = torch.arange(length)\n    return place <= place[:, None]"
 INVERTED = (
@@ -255,7 +255,15 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(graded, course, class_
     assert out.read_bytes() == graded[0].read_bytes()
 
 
-def test_checks_of_the_teachers_own(course, tmp_path):
+SPY = """import os, sys
+def build_causal_mask(length):
+    print("got", length, sys.argv, sys.orig_argv, dict(os.environ))
+    open(f"/nowhere/{length}", "w") if length == 5 else None
+    return torch.ones(length, length).tril().bool()"""
+
+
+def test_checks_of_the_teachers_own(course, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHERS_TOKEN", "token-of-the-teacher")
     hidden = tmp_path / "hidden.py"
     hidden.write_text(
         "from mmcourse.course.exercise import Case\n"
@@ -266,8 +274,9 @@ def test_checks_of_the_teachers_own(course, tmp_path):
     lazy = "def build_causal_mask(length):\n    return torch.ones(length, length).tril().bool() if length != 5 else 1"
     nbformat.write(notebook(lazy), here / "lazy.ipynb")
     nbformat.write(notebook(), here / "right.ipynb")
+    nbformat.write(notebook(SPY), here / "spy.ipynb")
     out = tmp_path / "grades.csv"
-    grade_submissions([here], out, workers=1, hidden=hidden, chapters=course)
+    grade_submissions([here], out, workers=1, hidden=hidden, salt="salt-and-pepper", chapters=course)
     rows = table(out)
     assert (rows["right", "01-causal-mask"]["points"], rows["right", "01-causal-mask"]["total"]) == ("1", "4")
     assert (rows["lazy", "01-causal-mask"]["points"], rows["lazy", "01-causal-mask"]["passed"]) == ("0", "3")
@@ -275,6 +284,11 @@ def test_checks_of_the_teachers_own(course, tmp_path):
         text = page.read_text(encoding="utf-8")
         assert "secret" not in text
         assert "0 of 1 checks that are not shown" in text
+    seen = "".join(page.read_text(encoding="utf-8") for page in tmp_path.joinpath("feedback", "spy").iterdir())
+    assert "got 4 [" in seen
+    assert "files (in a check that is not shown)" in seen
+    for unseen in ("got 5", "nowhere/5", "salt-and-pepper", "hidden.py", "token-of-the-teacher", "TEACHERS_TOKEN"):
+        assert unseen not in seen
 
 
 def test_students_are_told_apart(tmp_path):
@@ -283,7 +297,7 @@ def test_students_are_told_apart(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    assert [one.student for one in find_submissions([tmp_path])] == ["a", "b", "c"]
+    assert [one.student for one in find_submissions([tmp_path])] == ["a", "b", "c", "d"]
     assert [one.student for one in find_submissions([tmp_path / "b" / "01_x.ipynb"])] == ["b"]
     with pytest.raises(CourseError, match="is not there"):
         find_submissions([tmp_path / "nobody"])
