@@ -15,6 +15,10 @@ def add_commands(add: Add) -> None:
     handed_out = add("release", _release, "write the notebooks to hand out, without solutions (for teachers)")
     _with_chapters(handed_out, "the folder to write to")
     handed_out.add_argument("--hidden", type=Path, help="your file for `grade --hidden`; none of it may be handed out")
+    about = "show points, mistakes and telling exercises of a table of grades (for teachers)"
+    told = add("report", _report, about)
+    told.add_argument("grades", type=Path, help="the table that `mmcourse grade` wrote")
+    told.add_argument("--out", type=Path, help="the folder of the report (default: beside the table)")
     course = add("nbgrader", _nbgrader, "write a course folder for nbgrader's own commands (for teachers)")
     _with_chapters(course, "the course folder to write")
 
@@ -41,4 +45,12 @@ def _nbgrader(options: argparse.Namespace) -> int:
     print("\n".join(f"wrote {path}" for path in written) or f"{options.folder} is up to date.")
     if importlib.util.find_spec("nbgrader") is None:
         print("nbgrader is not installed here: `pip install nbgrader`, in the environment of the course.")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from mmcourse.course.teacher import report  # imports numpy
+
+    found, paths = report.write_report(options.grades, options.out)
+    print("\n".join([*report.lines(found), "", *(f"wrote {path}" for path in paths)]))
     return 0
