@@ -69,7 +69,7 @@ generator = seed_everything(8)
 # model has to know what drawings and names have in common *in general*.
 
 # %%
-glyphs = load_glyphs(160)
+(glyphs,) = (load_glyphs(side, quiet=True) for side in progress([160], "Drawing the glyphs"))
 split = glyphs.split()  # train, val and test positions
 white = glyphs.on("white")
 few = split.val[torch.tensor([3, 21, 50, 77, 104, 131])]
