@@ -80,7 +80,9 @@ class Worker:
             text, described = str(error), describe_error(error)
         except Exception:
             text = described = type(error).__name__
-        kept = [arg for arg in error.args if type(arg) in (str, int, float, bool)][:3]
+        kept = [arg for arg in error.args if type(arg) in (int, float, bool) or (type(arg) is str and len(arg) < 2000)][
+            :3
+        ]
         plain = len(kept) == len(error.args)
         more = {"kind": type(error).__name__[:80], "text": text[:2000], "described": described[:2000]}
         self.say("failed", kept if plain else None, **more)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from mmcourse.course.grading.codec import LIMIT, BorderError
 
 _HEADER = struct.Struct(">IQ")
+_MOST_TEXT = 1 << 24  # bytes of JSON: as objects it takes up to thirty times as much memory
 
 
 class Closed(BorderError):
@@ -22,19 +23,21 @@ class Late(BorderError):
 
 
 class Channel:
-    """Messages over a socket, each JSON and raw bytes, none longer than LIMIT."""
+    """Messages over a socket, each JSON and raw bytes, neither longer than its limit."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
 
     def send(self, message: dict, raw: list[bytes]) -> None:
         text = json.dumps({**message, "sizes": [len(data) for data in raw]}).encode()
+        if len(text) > _MOST_TEXT:
+            raise BorderError("the value is too large to be judged")
         self.connection.sendall(b"".join((_HEADER.pack(len(text), sum(map(len, raw))), text, *raw)))
 
     def receive(self, deadline: float | None = None, wait: Callable[[float | None], None] | None = None) -> tuple:
         """The next message and its raw parts. `wait` is called with the deadline whenever there is nothing to read."""
         length, more = _HEADER.unpack(self._exactly(_HEADER.size, deadline, wait))
-        if length + more > 2 * LIMIT:
+        if length > _MOST_TEXT or more > LIMIT:
             raise BorderError("a message that is too long")
         text, data = self._exactly(length, deadline, wait), self._exactly(more, deadline, wait)
         try:

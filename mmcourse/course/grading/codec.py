@@ -22,6 +22,7 @@ from torch import nn
 
 LIMIT = 1 << 26  # bytes of one message
 _DEPTH = 40
+_MOST_HASHED = 50_000  # items of a set or dictionary: numbers can be chosen so that each meets all others
 _TORCH = {
     str(kind).removeprefix("torch."): kind
     for kind in (
@@ -94,6 +95,8 @@ class Encoder:
         return self._structure(value, depth + 1)
 
     def _structure(self, value: Any, depth: int) -> Any:
+        if isinstance(value, (dict, set, frozenset)) and not self.trusted and len(value) > _MOST_HASHED:
+            raise BorderError("a set or dictionary that is too large to be judged")
         if self.trusted and (dataclasses.is_dataclass(value) or hasattr(value, "_fields")):
             fields = value._asdict() if hasattr(value, "_fields") else vars(value)
             kind = f"{type(value).__module__}:{type(value).__qualname__}"
@@ -152,12 +155,20 @@ class Decoder:
     def __init__(self, raw: list[bytes], stand_in: Callable[[int, str], Any], *, trusted: bool) -> None:
         self.raw, self.stand_in, self.trusted = raw, stand_in, trusted
         self.modules: list[nn.Module] = []
+        self.depth = 0
 
     def decode(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self.decode(item) for item in value]
-        if not isinstance(value, dict):
+        if not isinstance(value, (list, dict)):
             return value
+        if self.depth > 4 * _DEPTH:  # an encoder stops long before
+            raise BorderError("a value that is nested too deeply")
+        self.depth += 1
+        try:
+            return [self.decode(item) for item in value] if isinstance(value, list) else self._decode(value)
+        finally:
+            self.depth -= 1
+
+    def _decode(self, value: dict) -> Any:
         kind = value["$"]
         read = getattr(self, f"_read_{kind}", None) if isinstance(kind, str) and kind.isalpha() else None
         if kind == "...":
@@ -170,13 +181,18 @@ class Decoder:
         return tuple(self.decode(value["v"]))
 
     def _read_set(self, value: dict) -> set:
-        return set(self.decode(value["v"]))
+        return set(self.decode(self._hashed(value["v"])))
 
     def _read_frozenset(self, value: dict) -> frozenset:
-        return frozenset(self.decode(value["v"]))
+        return frozenset(self.decode(self._hashed(value["v"])))
 
     def _read_dict(self, value: dict) -> dict:
-        return {self.decode(key): self.decode(item) for key, item in value["v"]}
+        return {self.decode(key): self.decode(item) for key, item in self._hashed(value["v"])}
+
+    def _hashed(self, items: Any) -> Any:
+        if not self.trusted and len(items) > _MOST_HASHED:
+            raise BorderError("a set or dictionary that is too large to be judged")
+        return items
 
     def _read_complex(self, value: dict) -> complex:
         return complex(_short(value["v"]))

@@ -19,8 +19,9 @@ import torch
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import find
 from mmcourse.course.grading import collection, submission
-from mmcourse.course.grading.judge import Judge, Nursery, Verdict, read_hidden
+from mmcourse.course.grading.judge import Judge, Verdict, read_hidden
 from mmcourse.course.grading.sandbox import Limits, die_with_parent
+from mmcourse.course.grading.starter import Nursery
 
 _MEMORY = 8 << 30  # bytes of address space beyond what is used at the start: no answer may make the judge grow
 

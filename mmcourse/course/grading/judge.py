@@ -8,13 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import os
 import re
-import select
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +20,16 @@ import torch
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercise import Case, Exercise, Result, grade
 from mmcourse.course.exercises import find
-from mmcourse.course.grading import nursery, tamper
+from mmcourse.course.grading import tamper
+from mmcourse.course.grading.patience import BUSY, MORE_TIME, TooLongError, at_most
 from mmcourse.course.grading.proxies import Link, StoppedError
-from mmcourse.course.grading.sandbox import Limits, environment, missing
+from mmcourse.course.grading.sandbox import Limits, missing
+from mmcourse.course.grading.starter import Nursery
 from mmcourse.course.grading.submission import Course, Work
 
 DRAWS = 3  # of the inputs of every check: a mistake may look right once by luck
-START_SECONDS = 120  # for Python and the library to load
+OWN_SECONDS = 20.0  # of the judge's own computing; without an enemy an exercise takes 0.2
+_MOST_SAID = 2000  # characters of a message in table and page
 _LIMITS = {
     "time": ("did not end within", "CPU time"),
     "memory": ("MemoryError", "can't allocate memory", "not enough memory", "Cannot allocate memory"),
@@ -62,74 +59,8 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     output: str = ""
     seconds: float = 0.0  # of computing by the answer, or the limit that it ran into
+    cpu: float = 0.0
     wall: float = 0.0
-
-
-class Nursery:
-    """Starts answers, one at a time, in a process of its own that has Python and the library ready.
-
-    Args:
-        fork: make that process out of this one, which is quicker but must not have loaded any exercise yet.
-    """
-
-    def __init__(self, *, fork: bool = False) -> None:
-        ours, theirs = socket.socketpair()
-        self.socket, self.buffer = ours, b""
-        self.report: dict[str, Any] = {}
-        if fork:
-            self.number = os.fork()
-            if self.number == 0:
-                ours.close()
-                nursery.live(theirs)
-            theirs.close()
-            return
-        command = [sys.executable, "-m", "mmcourse.course.grading.nursery", str(theirs.fileno())]
-        options: dict[str, Any] = {"pass_fds": [theirs.fileno()], "env": environment(), "cwd": "/"}
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
-        self.number = self.process.pid
-        theirs.close()
-
-    def wait(self) -> None:
-        """Until it is ready; `report` then says which parts of the isolation it has."""
-        self._hear(START_SECONDS)
-        self.report = self._hear(START_SECONDS)["report"]
-
-    def start(self, limits: Limits) -> Link:
-        """A new process for an answer."""
-        ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
-        message = json.dumps({"start": dataclasses.asdict(limits)}).encode()
-        socket.send_fds(self.socket, [message], [theirs.fileno(), writing])
-        theirs.close()
-        os.close(writing)
-        self._hear(START_SECONDS)
-        return Link(ours, reading, seconds=limits.seconds, most_output=limits.output << 10)
-
-    def stop(self, link: Link) -> dict[str, Any]:
-        """Ends an answer's process, and says how it had ended."""
-        link.channel.connection.close()
-        self.socket.sendall(b'{"stop": true}')
-        ended = self._hear(START_SECONDS)
-        link.read_output()
-        os.close(link.output)
-        return ended
-
-    def close(self) -> None:
-        """Lets it end; whoever made it by `fork` is about to end too."""
-        self.socket.close()
-        if hasattr(self, "process"):
-            self.process.wait(timeout=30)
-
-    def _hear(self, seconds: float) -> dict[str, Any]:
-        while b"\n" not in self.buffer:
-            if not select.select([self.socket], [], [], seconds)[0]:
-                raise CourseError("the process that starts answers does not reply")
-            data = self.socket.recv(1 << 16)
-            if not data:
-                raise CourseError("the process that starts answers has ended; `mmcourse doctor` looks for the cause")
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
 
 
 class Judge:
@@ -152,12 +83,18 @@ class Judge:
         return missing(self.nursery.report)
 
     def grade(self, work: Work, course: Course, salt: str) -> Verdict:
-        """Judges one exercise of a submission."""
+        """Judges one exercise of a submission; once more, and with more time, if only the clock ended it."""
         exercise = find(work.exercise)
         if work.cell is None:
             return _verdict(exercise, "missing", message="its cell is missing", remarks=work.remarks)
+        verdict = self._grade_once(exercise, work, salt, self.limits.seconds)
+        if verdict.limit == "time" and verdict.cpu < BUSY * self.limits.seconds:
+            verdict = self._grade_once(exercise, work, salt, MORE_TIME * self.limits.seconds)
+        return verdict
+
+    def _grade_once(self, exercise: Exercise, work: Work, salt: str, wall: float) -> Verdict:
         began = time.monotonic()
-        link = self.nursery.start(self.limits)
+        link = self.nursery.start(self.limits, wall)
         salted = with_inputs(exercise, f"{salt}/{exercise.id}", self.hidden.get(exercise.id, ()), link.hush)
         result: Result | None = None
         problem = state = ""
@@ -165,17 +102,20 @@ class Judge:
         try:
             ready_made = list(tamper.READY_MADE.get(exercise.id, ()))
             message = {"exercise": exercise.id, "cell": work.cell, "answer": work.answer, "ready_made": ready_made}
-            reply, answer = link.load({**message, **work.around})
-            state, helpers = str(reply.get("state")), [str(name)[:60] for name in reply.get("helpers", [])][:20]
-            if state != "unwritten":
-                answer = link.stand_in(int(reply["kept"]), "answer") if state == "function" else answer
-                result = grade(salted, answer)
-        except StoppedError:
+            with at_most(OWN_SECONDS, lambda: link.stop("time", "what it gives back takes too long to compare")):
+                reply, answer = link.load({**message, **work.around})
+                state, helpers = str(reply.get("state")), [str(name)[:60] for name in reply.get("helpers", [])][:20]
+                if state != "unwritten":
+                    answer = link.stand_in(int(reply["kept"]), "answer") if state == "function" else answer
+                    result = grade(salted, answer)
+        except (StoppedError, TooLongError):
             problem = ""
         except Exception as error:  # of the learner's cell, told by its own process
             problem = link.described.get(_told(error), f"{type(error).__name__}: {error}"[:500])
         finally:
             ended = self.nursery.stop(link)
+        if link.stopped and link.stopped[0] == "ended" and not ended["running"] and ended["cpu"] > self.limits.seconds:
+            link.out_of_time(f"it did not end within {self.limits.seconds:g} seconds of computing")
         verdict = self._conclude(exercise, link, result, problem, state)
         remarks = [*work.remarks, *(f"it uses `{name}` from another cell of yours" for name in helpers)]
         return dataclasses.replace(
@@ -184,6 +124,7 @@ class Judge:
             output=_text(link.printed, link.printed_size),
             limit=verdict.limit or _limit(ended, verdict),
             seconds=self.limits.seconds if link.stopped and link.stopped[0] == "time" else round(ended["cpu"], 3),
+            cpu=round(ended["cpu"], 3),
             wall=round(time.monotonic() - began, 3),
         )
 
@@ -290,8 +231,9 @@ def _retold(text: str, told: dict[str, str]) -> str:
     """What `grade` says of an error, in the words of the answer's side, which knows the learner's line."""
     for ours, theirs in told.items():
         if text.startswith(ours):
-            return theirs + text[len(ours) :]
-    return text
+            text = theirs + text[len(ours) :]
+            break
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]} …"
 
 
 def _limit(ended: dict[str, Any], verdict: Verdict) -> str:

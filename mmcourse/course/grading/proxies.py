@@ -30,6 +30,7 @@ _SIMPLE += (
 )
 NAMES = {kind.__name__: kind for kind in _SIMPLE} | {"Exception": Exception}
 FORGED = "its process sent what no answer sends"
+_MOST_SAID = 2000  # characters of an error
 _KEPT_OUTPUT = 20_000  # bytes that are kept for the feedback page
 
 
@@ -94,6 +95,12 @@ class Link:
     def stop(self, limit: str, text: str) -> StoppedError:
         self.stopped = self.stopped or (limit, text)
         return StoppedError(self.stopped[1])
+
+    def out_of_time(self, text: str) -> None:
+        """Its end turns out to be that of its processor time, whatever was said of it before."""
+        if self.stopped is not None:
+            self.described[describe_error(StoppedError(self.stopped[1]))] = text
+        self.stopped = ("time", text)
 
     def exchange(self, message: dict, **values: Any) -> tuple[dict, Callable]:
         """Sends a request and serves the answer's own questions until it replies."""
@@ -165,7 +172,9 @@ class Link:
 
     def _error(self, reply: dict, kept: Any) -> Exception:
         """The exception of the answer, as far as it can be had: same kind, same message."""
-        name, text = str(reply["kind"]), str(reply["text"])
+        name, text = str(reply["kind"])[:80], str(reply["text"])[:_MOST_SAID]
+        if isinstance(kept, list):
+            kept = [item[:_MOST_SAID] if isinstance(item, str) else item for item in kept[:3]]
         kind = NAMES.get(name)
         error: Exception
         if kind is not None and isinstance(kept, list) and all(type(item) in (str, int, float, bool) for item in kept):
@@ -175,7 +184,7 @@ class Link:
         else:
             named = name if name.isidentifier() else "Exception"
             error = type(named, (Exception,), {})(text)
-        self.described[describe_error(error)] = str(reply["described"])
+        self.described[describe_error(error)] = str(reply["described"])[:_MOST_SAID]
         return error
 
     # --- the answer itself

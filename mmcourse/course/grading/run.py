@@ -7,10 +7,8 @@ is graded anew.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import queue
@@ -18,7 +16,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +24,16 @@ from typing import Any
 import mmcourse
 from mmcourse.content import PACKAGE
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import feedback
+from mmcourse.course.grading import report
 from mmcourse.course.grading.collection import Submission, find_submissions, read_plainly
+from mmcourse.course.grading.patience import BUSY, MORE_TIME
 from mmcourse.course.grading.sandbox import Limits, environment
 from mmcourse.course.workspace import chapter_paths
 from mmcourse.files import write_in_one_step
 
-COLUMNS = (
-    "student", "file", "chapter", "exercise", "status", "points", "max_points", "passed", "total", "failed", "mistake",
-    "message", "seconds", "limit", "tampering", "remarks",
-)  # fmt: skip
 _TRIES = 2
-_PATIENCE = 60.0  # seconds that a grading process has beyond the limits of its answers
+_MOST_REPLY = 1 << 26  # bytes of one reply of a desk
+_PATIENCE = 120.0  # seconds that a grading process has beyond the limits of its answers
 _MOST_EXERCISES = 12
 
 
@@ -100,7 +96,7 @@ def grade_submissions(
     handed_in = find_submissions([Path(path) for path in paths], leave_out=(table, folder, place))
     course = _digest_of_course(settings)
     keys = {one: _key(one, course) for one in handed_in}
-    waiting = [one for one in handed_in if not (folder / f"{keys[one]}.json").is_file()]
+    waiting = [one for one in handed_in if not _settled(folder / f"{keys[one]}.json", time_limit)]
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(one: Submission, record: dict[str, Any]) -> None:
@@ -108,11 +104,19 @@ def grade_submissions(
 
     lacking = _grade_all(waiting, keep, settings, min(workers, max(1, len(waiting))), tell) if waiting else []
     records = [json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in]
-    _write(table, place, records)
+    report.write(table, place, records)
     for text in lacking:
         tell(warning(text))
     kept = len(handed_in) - len(waiting)
     return Summary(files=len(handed_in), kept=kept, missing=tuple(lacking), table=table, feedback=place)
+
+
+def _settled(part: Path, time_limit: float) -> bool:
+    """Whether a submission is graded and need not be again: what only the clock of a busy machine ended is not."""
+    if not part.is_file():
+        return False
+    verdicts = json.loads(part.read_text(encoding="utf-8"))["verdicts"]
+    return not any(found["limit"] == "time" and found["cpu"] < BUSY * time_limit for found in verdicts)
 
 
 def warning(missing: str) -> str:
@@ -155,7 +159,7 @@ class _Desk:
         self.buffer = b""
         self.missing: list[str] = []
         seconds = settings["limits"]["seconds"]
-        self.patience = _PATIENCE + _MOST_EXERCISES * (seconds + 2)
+        self.patience = _PATIENCE + _MOST_EXERCISES * ((1 + MORE_TIME) * seconds + 2)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mmcourse.course.grading.desk"]
@@ -195,14 +199,15 @@ class _Desk:
 
     def _hear(self) -> dict[str, Any] | None:
         output = self.process.stdout
-        while b"\n" not in self.buffer:
+        parts = [self.buffer]
+        while b"\n" not in parts[-1]:  # looked for in what is new only
             if not select.select([output], [], [], self.patience)[0]:
                 return None
             data = output.read1(1 << 20)
-            if not data:
+            if not data or sum(map(len, parts)) > _MOST_REPLY:
                 return None
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
+            parts.append(data)
+        line, self.buffer = b"".join(parts).split(b"\n", 1)
         return json.loads(line)
 
     def stop(self) -> None:
@@ -274,51 +279,3 @@ def _points(record: dict[str, Any]) -> str:
         return record["problem"]
     got = sum(verdict["points"] for verdict in record["verdicts"])
     return f"{got} of {sum(verdict['max_points'] for verdict in record['verdicts'])} points"
-
-
-def rows(record: dict[str, Any]) -> Iterator[list[str]]:
-    """The lines of the table for one submission, in the order of COLUMNS."""
-    start = [record["student"], record["file"], record["chapter"]]
-    if not record["verdicts"]:
-        remarks = "; ".join(record["remarks"])
-        yield [*start, "", record.get("status", "damaged"), "0", *[""] * 5, record["problem"], "0", "", "", remarks]
-    for verdict in record["verdicts"]:
-        failed = [name for name, ok, _ in verdict["cases"] if not ok]
-        passed, all_hidden = verdict["hidden"]
-        failed += [f"{all_hidden - passed} checks that are not shown"] if passed < all_hidden else []
-        remarks = [*record["remarks"], *verdict["remarks"]]
-        yield [
-            *start, verdict["exercise"], verdict["status"],
-            *(str(verdict[name]) for name in ("points", "max_points", "passed", "total")),
-            "; ".join(failed), verdict["mistake"], verdict["message"], str(round(verdict["seconds"])),
-            verdict["limit"], "; ".join(verdict["tampering"]), "; ".join(remarks),
-        ]  # fmt: skip
-
-
-def _write(table: Path, place: Path, records: Sequence[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    taken: set[str] = set()
-    for record in _with_twins(records):
-        writer.writerows([_harmless(cell) for cell in row] for row in rows(record))
-        feedback.write(record, place, taken)
-    write_in_one_step(table, text.getvalue().encode("utf-8", errors="replace"))
-
-
-def _with_twins(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The records, each with a remark where its student handed in the same chapter more than once."""
-    files: dict[tuple[str, str], list[str]] = {}
-    for record in records:
-        if record["chapter"]:
-            files.setdefault((record["student"], record["chapter"]), []).append(record["file"])
-    for record in records:
-        others = [name for name in files.get((record["student"], record["chapter"]), ()) if name != record["file"]]
-        said = f"this student handed in this chapter {len(others) + 1} times; count one of them" if others else ""
-        yield {**record, "remarks": [*record["remarks"], *([said] if said else [])]}
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet shows and does not run, on one line."""
-    cell = " ".join(cell.split())
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

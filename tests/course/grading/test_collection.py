@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import collection, feedback, grade_submissions, run, submission
+from mmcourse.course.grading import collection, feedback, grade_submissions, report, submission
 from mmcourse.course.grading.collection import find_submissions
 
 COUNT = "parameters = (\n    4 * 512 * 513\n)"
@@ -201,4 +201,4 @@ def test_a_student_who_handed_in_twice_is_named(graded):
     rows, _, _ = graded
     twice = {row["student"] for row in rows if "2 times" in row["remarks"]}
     assert twice == {"ada", "ben"}
-    assert run.COLUMNS[0] == "student"
+    assert report.COLUMNS[0] == "student"

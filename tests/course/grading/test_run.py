@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import feedback, grade_submissions, run
+from mmcourse.course.grading import feedback, grade_submissions, report
 from mmcourse.course.grading.collection import find_submissions
 
 MASK = "def build_causal_mask(length):\n    place = torch.arange(length)\n    return place <= place[:, None]"
@@ -150,7 +150,7 @@ def graded(course, class_folder, tmp_path_factory):
 def table(path):
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == run.COLUMNS
+    assert tuple(rows[0]) == report.COLUMNS
     return {(row["student"], row["exercise"]): row for row in rows}
 
 

@@ -1,0 +1,40 @@
+"""How long is too long: for an answer on a busy machine, and for the judge itself at what an answer gave back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+MORE_TIME = 4  # times the limit for what ended by the clock, before it had so much of the processor
+BUSY = 0.8  # less of the limit than this was computing: the machine had other work, or the answer waits
+
+
+class TooLongError(BaseException):
+    """The judge's own time is over. No `except Exception` on the way may swallow it."""
+
+
+@contextmanager
+def at_most(seconds: float, tell: Callable[[], Any]) -> Iterator[None]:
+    """Raises TooLongError in the block, after calling `tell`, once this process has computed for so long.
+
+    Time in which it waits does not count. It does nothing outside of the main thread and where the system has no such
+    clock (Windows): there the desk that hears nothing for long is ended as a whole.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(number: int, frame: Any) -> None:
+        tell()
+        raise TooLongError
+
+    before = signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
