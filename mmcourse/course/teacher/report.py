@@ -25,7 +25,7 @@ BANDS = 10  # rows of the picture of a larger class: its students in order of th
 FEWEST = 10  # students for a correlation
 MOST_MISTAKES = 10  # in the text; the table has all of them
 MOST_COLUMNS = 10  # exercises in one picture; beyond that a column is a chapter
-NEEDED = ("student", "chapter", "exercise", "status", "points", "max_points", "mistake", "tampering")
+NEEDED = ("student", "file", "chapter", "exercise", "status", "points", "max_points", "mistake", "tampering")
 COLUMNS = (
     "chapter", "exercise", "students", "mean_points", "max_points", "share", "done", "not_written", "discrimination",
     "mistakes", "most_frequent",
@@ -86,10 +86,10 @@ def read_grades(path: Path) -> tuple[list[Entry], int]:
     if lacking:
         raise CourseError(f"{path} has no column {lacking[0]!r}; name the table that `mmcourse grade` wrote")
     best: dict[tuple[str, str], Entry] = {}
-    damaged = 0
+    damaged: set[tuple[str, str]] = set()
     for number, row in enumerate(rows, start=2):
-        if not row["exercise"]:
-            damaged += 1
+        if not row["exercise"] or row["status"] == "damaged":  # says nothing about who understood what
+            damaged.add((row["student"], row["file"]))
             continue
         entry = _entry(row, path, number)
         key = entry.student, entry.exercise
@@ -97,7 +97,7 @@ def read_grades(path: Path) -> tuple[list[Entry], int]:
             best[key] = entry
     if not best:
         raise CourseError(f"{path} holds no graded exercise")
-    return list(best.values()), damaged
+    return list(best.values()), len(damaged)
 
 
 def _entry(row: dict[str, str], path: Path, number: int) -> Entry:
@@ -107,7 +107,7 @@ def _entry(row: dict[str, str], path: Path, number: int) -> Entry:
         most = 0
     if most < 1:
         raise CourseError(f"{path}, line {number}: points and max_points must be whole numbers, max_points at least 1")
-    words = {name: row[name] or "" for name in NEEDED if name not in ("points", "max_points")}
+    words = {name: row[name] or "" for name in Entry._fields if name not in ("points", "max_points")}
     return Entry(points=points, max_points=most, **words)
 
 

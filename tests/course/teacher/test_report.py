@@ -10,8 +10,8 @@ from PIL import Image
 from mmcourse.course import cli
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import all_exercises
-from mmcourse.course.grading.run import COLUMNS as GRADES
-from mmcourse.course.grading.run import rows as grade_rows
+from mmcourse.course.grading.report import COLUMNS as GRADES
+from mmcourse.course.grading.report import rows as grade_rows
 from mmcourse.course.teacher.report import (
     Entry,
     correlation,
@@ -23,6 +23,8 @@ from mmcourse.course.teacher.report import (
     row_names,
     table,
 )
+
+HEAD = b"student,file,chapter,exercise,status,points,max_points,mistake,tampering\n"
 
 
 def entry(student, exercise, points, most=4, status=None, mistake="", tampering=""):
@@ -46,7 +48,9 @@ def write_grades(path, entries, damaged=0):
         writer = csv.DictWriter(file, GRADES, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(one._asdict() for one in entries)
-        writer.writerows({"student": "x", "file": "x.ipynb", "status": "damaged", "points": 0} for _ in range(damaged))
+        writer.writerows(
+            {"student": "x", "file": f"{number}.ipynb", "status": "damaged", "points": 0} for number in range(damaged)
+        )
     return path
 
 
@@ -112,19 +116,21 @@ def test_the_rows_of_the_grader_are_understood(tmp_path):
     }
     record = {"student": "李雷", "file": "a.ipynb", "chapter": "01_attention", "problem": "", "remarks": []}
     damaged = {**record, "student": "b", "problem": "the file is damaged", "verdicts": []}
+    nothing = {**verdict, "status": "damaged", "points": 0, "mistake": ""}
+    unread = {**record, "student": "c", "problem": "the file is no JSON", "verdicts": [nothing, nothing]}
     path = tmp_path / "grades.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            [GRADES, *grade_rows({**record, "verdicts": [verdict]}), *grade_rows(damaged)]
+            [GRADES, *grade_rows({**record, "verdicts": [verdict]}), *grade_rows(damaged), *grade_rows(unread)]
         )
     entries, count = read_grades(path)
     assert entries == [
         Entry("李雷", "01_attention", "01-causal-mask", "wrong", 1, 3, "=The mask is inverted.", "patched torch")
     ]
-    assert count == 1
+    assert count == 2
     said = "\n".join(lines(examine(entries, count)))
     assert "Tampering was noticed in 1 answers, by 李雷." in said
-    assert "1 files could not be read" in said
+    assert "2 files could not be read" in said
 
 
 def test_the_best_of_several_notebooks_counts(tmp_path):
@@ -201,10 +207,16 @@ def test_the_command(tmp_path, capsys):
     ("content", "words"),
     [
         (b"", "has no column 'student'"),
-        (b"student,points\na,1\n", "has no column 'chapter'"),
+        (b"student,points\na,1\n", "has no column 'file'"),
         (b"\xff\xfe\x00", "is no text in UTF-8"),
-        (b"student,chapter,exercise,status,points,max_points,mistake,tampering\na,01,01-x,done,1.5,2,,\n", "line 2"),
-        (b"student,chapter,exercise,status,points,max_points,mistake,tampering\na,01,,damaged,0,,,\n", "no graded"),
+        (
+            HEAD + b"a,f,01,01-x,done,1.5,2,,\n",
+            "line 2",
+        ),
+        (
+            HEAD + b"a,f,01,,damaged,0,,,\n",
+            "no graded",
+        ),
     ],
 )
 def test_what_is_no_table_of_grades_gets_one_sentence(tmp_path, content, words):
