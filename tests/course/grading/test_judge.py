@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 import threading
 
@@ -84,7 +85,7 @@ def test_part_of_the_checks_gives_part_of_the_points(verdict):
 def test_checks_before_a_loop_count(verdict):
     found = verdict(f"def build_causal_mask(length):\n    while length == 7: pass\n    return {MASK}")
     assert (found.status, found.passed, found.limit) == ("stopped", 1, "time")
-    assert "within 2 seconds" in found.message
+    assert re.search(r"within (2|8) seconds", found.message)  # 8 where the machine had other work
 
 
 def test_an_error_is_told_with_the_learners_line(verdict):
