@@ -1,7 +1,8 @@
 """Does anything that is handed out hold a line of a solution? Looked for in every text of a file, wherever it hides.
 
-Solutions are the lines between the markers of the chapter sources. A line that a chapter also shows outside of them is
-no secret: it may be handed out. Lines are compared without indentation, list marks, comment signs and quotes.
+Solutions are the lines between the markers of the chapter sources; cells tagged `hidden` count as well. A line that a
+chapter also shows outside of them is no secret: it may be handed out. Lines are compared without indentation, list
+marks, comment signs and quotes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmcourse.course.notebook import Chapter
+from mmcourse.course.notebook import Cell, Chapter
 
+HIDDEN = "hidden"  # the tag of a cell that is not handed out
 MARKER = re.compile(r"\b(?:BEGIN|END)[\s_-]*(?:SOLUTION|HIDDEN[\s_-]*TESTS?|MARK[\s_-]*SCHEME)\b", re.IGNORECASE)
 DISTINCT = 12  # letters from which on a line is looked for inside longer lines and in outputs, too
 _DECORATION = re.compile(r"^(?:[#>*`\-\s]|\d+\.\s)+|[`\s]+$")
@@ -28,18 +30,25 @@ def solution_lines(chapters: Iterable[Chapter], *, hidden: str = "") -> dict[str
     told: list[str] = []
     for chapter in chapters:
         for cell in chapter.cells:
-            lines = cell.source.splitlines()
-            if cell.region is None:
-                told += lines
-                continue
-            begin, end = cell.region
-            told += lines[:begin] + lines[end + 1 :]
-            for line in lines[begin + 1 : end]:
+            open_lines, kept = _parts(cell)
+            told += open_lines
+            for line in kept:
                 secret.setdefault(plain(line), cell.exercise or cell.id)
     for line in hidden.splitlines():
         secret.setdefault(plain(line), "the hidden checks")
     open_text = _searchable(told)
     return {line: place for line, place in secret.items() if line and not _stands_in(line, open_text)}
+
+
+def _parts(cell: Cell) -> tuple[list[str], list[str]]:
+    """The lines of a cell that students see, and those that they do not."""
+    lines = cell.source.splitlines()
+    if HIDDEN in cell.tags:
+        return [], lines
+    if cell.region is None:
+        return lines, []
+    begin, end = cell.region
+    return lines[:begin] + lines[end + 1 :], lines[begin + 1 : end]
 
 
 def leaks(files: Mapping[str, Any], secret: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,8 @@ from nbformat import NotebookNode
 from mmcourse.content import content_dir
 from mmcourse.course.build import Registry, notebook_text, points_of, registry
 from mmcourse.course.notebook import Chapter, notebook_of
-from mmcourse.course.teacher.release import HIDDEN, read_chapters, refuse_leaks, write_all
+from mmcourse.course.teacher.leaks import HIDDEN
+from mmcourse.course.teacher.release import read_chapters, refuse_leaks, write_all
 
 CONFIG = '''"""The configuration of nbgrader, written by `mmcourse nbgrader`. Run nbgrader's commands in this folder."""
 

@@ -19,8 +19,16 @@ def test_lines_that_the_chapter_tells_are_no_secret(secret):
     assert secret == {
         "secret_of_doubling = doubled": "01-double",
         "return secret_of_doubling": "01-double",
+        'assert double("ab") == "abab"': "01-unseen",
         "Because two halves make a whole.": "01-why",
     }
+
+
+@pytest.fixture
+def blank(blank):
+    """As it is handed out: without the hidden cell."""
+    blank.cells = [cell for cell in blank.cells if cell.id != "01-unseen"]
+    return blank
 
 
 def test_a_blank_notebook_leaks_nothing(blank, secret):
@@ -29,6 +37,13 @@ def test_a_blank_notebook_leaks_nothing(blank, secret):
 
 def in_source(text):
     return lambda cell: cell.update(source=f"{cell.source}\n{text}")
+
+
+def test_a_hidden_cell_that_is_handed_out_is_found(course, secret):
+    built = json.loads((course / "01_tiny.ipynb").read_text("utf-8"))
+    assert leaks({"a": built}, secret) == [
+        'a, cell 01-unseen: holds a line of 01-unseen: \'assert double("ab") == "abab"\''
+    ]
 
 
 def in_output(cell):
