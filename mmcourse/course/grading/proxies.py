@@ -45,9 +45,8 @@ class Link:
         self, connection: socket.socket, output: int, *, seconds: float, most_output: int, wall: float | None = None
     ) -> None:
         self.channel, self.output = Channel(connection), output
-        self.deadline = time.monotonic() + (
-            seconds if wall is None else wall
-        )  # more than it hears of, on a busy machine
+        # On a busy machine it has more time than it hears of.
+        self.deadline = time.monotonic() + (seconds if wall is None else wall)
         self.printed, self.printed_size, self.most_output = b"", 0, most_output
         self.notes: list[tuple[str, str]] = []
         self.described: dict[str, str] = {}  # how the judge would tell of an error -> how the answer's side tells it
