@@ -23,10 +23,10 @@ CONFIG = '''"""The configuration of nbgrader, written by `mmcourse nbgrader`. Ru
 
 import os
 
-from nbgrader.converters import GenerateAssignment
-from nbgrader.preprocessors import ClearSolutions
+from nbgrader.converters import Autograde, GenerateAssignment
+from nbgrader.preprocessors import ClearSolutions, Execute
 
-from mmcourse.course.teacher.clear import ClearAnswers
+from mmcourse.course.teacher.steps import ClearAnswers, ExecuteWithoutWidgets
 
 c = get_config()
 
@@ -36,6 +36,10 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 # Answers are cut out as the course does it, so that what is left is valid Python wherever the answer stood.
 steps = GenerateAssignment.class_traits()["preprocessors"].default()
 c.GenerateAssignment.preprocessors = [ClearAnswers if step is ClearSolutions else step for step in steps]
+
+# Sliders and progress bars are not answered while a notebook is graded, as that can hold a cell up for minutes.
+steps = Autograde.class_traits()["autograde_preprocessors"].default()
+c.Autograde.autograde_preprocessors = [ExecuteWithoutWidgets if step is Execute else step for step in steps]
 
 # Answers are graded on small inputs of their own, so the trainings around them may be short.
 os.environ["MMCOURSE_BUDGET"] = os.environ.get("MMCOURSE_BUDGET", "smoke")

@@ -117,7 +117,7 @@ def test_a_full_cycle(nbgrader, tmp_path, name):
 def test_what_nbgrader_hands_out_is_what_the_course_hands_out(tmp_path):
     from traitlets.config import Config
 
-    from mmcourse.course.teacher.clear import ClearAnswers
+    from mmcourse.course.teacher.steps import ClearAnswers
 
     for name in CHAPTERS:
         write_course(tmp_path / "course", [name])
@@ -125,6 +125,16 @@ def test_what_nbgrader_hands_out_is_what_the_course_hands_out(tmp_path):
         cleared, _ = ClearAnswers(config=Config()).preprocess(source, {})
         blank = nbformat.read(content_dir("chapters") / f"{name}.ipynb", as_version=4)
         assert [cell.source for cell in cleared.cells] == [cell.source for cell in blank.cells]
+
+
+def test_widgets_are_not_answered_while_a_notebook_is_graded(tmp_path):
+    from mmcourse.course.teacher.steps import ExecuteWithoutWidgets
+
+    source = "from ipywidgets import Output\n\nwith Output():\n    print('inside')\nprint('outside')\n7"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    done, _ = ExecuteWithoutWidgets(timeout=300).preprocess(notebook, {"metadata": {"path": str(tmp_path)}})
+    assert "widgets" not in done.metadata
+    assert done.cells[0].outputs[-1].data["text/plain"] == "7"
 
 
 def test_the_folder_of_the_small_course(course, exercises, tmp_path):
