@@ -115,8 +115,9 @@ class Judge:
             problem = link.described.get(_told(error), f"{type(error).__name__}: {error}"[:500])
         finally:
             ended = self.nursery.stop(link)
-        used_up = ended["cpu"] > 0.95 * self.limits.seconds  # the system ends it at the limit, give or take a tick
-        if link.stopped and link.stopped[0] == "ended" and not ended["running"] and used_up:
+        # The system ends it at its limit, give or take a tick; its channel closes a moment before it is gone.
+        used_up = ended["cpu"] > 0.95 * self.limits.seconds
+        if link.stopped and link.stopped[0] == "ended" and used_up:
             link.out_of_time(f"it did not end within {self.limits.seconds:g} seconds of computing")
         verdict = self._conclude(exercise, link, result, problem, state)
         remarks = [*work.remarks, *(f"it uses `{name}` from another cell of yours" for name in helpers)]
