@@ -69,7 +69,7 @@ generator = seed_everything(8)
 # model has to know what drawings and names have in common *in general*.
 
 # %%
-glyphs = load_glyphs(160)
+(glyphs,) = (load_glyphs(side, quiet=True) for side in progress([160], "Drawing the glyphs"))
 split = glyphs.split()  # train, val and test positions
 white = glyphs.on("white")
 few = split.val[torch.tensor([3, 21, 50, 77, 104, 131])]
@@ -1363,7 +1363,9 @@ quiz(
 # - Two frozen networks and a small map find drawings by names they have never seen. Few pairs need few degrees of freedom.
 # - Descriptions make a classifier without labels; several descriptions make a better one.
 # - Cosines rank. Their size means nothing across models.
-# - Two towers read captions as bags of words. A matcher that lets words meet patches does not, and re-ranking pays for it.
+# - Two towers read captions as bags of words. A matcher that lets words meet patches does not, and re-ranking makes it affordable.
+#
+# **Next: 09 · Captioning**, where the model no longer chooses a sentence but writes one.
 #
 # ## References
 #

@@ -15,14 +15,15 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from mmcourse.course.exercise import is_unwritten
-from mmcourse.course.grading import extract, tamper
+from mmcourse.course.grading import extract, ready_made, tamper
 from mmcourse.course.grading.channel import Channel
 from mmcourse.course.grading.codec import BorderError, Decoder, Encoder
 from mmcourse.course.tracing import describe_error
@@ -38,6 +39,7 @@ class Worker:
         self.kept: list[Any] = []
         self.notes: set[tuple[str, str]] = set()
         self.serving = False
+        self.ready_made: list[str] = []
         self.lock = threading.RLock()
         self.pid = os.getpid()
 
@@ -114,13 +116,13 @@ class Worker:
         expression = self._expression(message["answer"], defined, helpers, tree)
         for kind, detail in tamper.read_text(tree):
             self.note(kind, detail)
-        mine = extract.statements(own)
-        for statement in reachable(expression, [*helpers, *mine]):
+        for statement in helpers:
             if statement.source.origin != "course":
-                for kind, detail in tamper.read_text(statement.node, message["ready_made"]):
+                for kind, detail in tamper.read_text(statement.node):
                     self.note(kind, detail)
         from_own = sorted({name for s in helpers if s.source.origin != "course" for name in s.binds & wanted})
-        tamper.watch(message["ready_made"], lambda kind, detail: self.serving and self.note(kind, detail))
+        ready_made.watch(message["ready_made"], lambda kind, detail: self.serving and self.note(kind, detail))
+        self.ready_made = message["ready_made"]
         before = tamper.libraries()
         space = self._namespace(own, tree, helpers)
         failure = self._execute(own, tree, helpers, space)
@@ -185,22 +187,30 @@ class Worker:
             torch.set_rng_state(torch_state)
             np.random.set_state(numpy_state)  # noqa: NPY002  learners may use the global generator
         before = _bytes(inputs)
-        self.serving = True
-        try:
-            with warnings.catch_warnings(), torch.enable_grad():
-                warnings.simplefilter("ignore")
-                value = self.kept[message["kept"]](*inputs, **options)
-        finally:
-            self.serving = False
+        with self._watched():
+            value = self.kept[message["kept"]](*inputs, **options)
         self._changed(self.before)
         changed = _bytes(inputs) != before
         self.say("value", (value, [_state(item) for item in inputs] if changed else None))
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """While the judge has the answer work, what it calls is watched; a test beside it may call what it likes."""
+        self.serving = True
+        try:
+            with warnings.catch_warnings(), torch.enable_grad(), ready_made.Operators(self.ready_made, self.note):
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            self.serving = False
 
     def do_get(self, message: dict, raw: list[bytes]) -> None:
         """An attribute, an item, the length or all items of something kept."""
         thing, key = self.kept[message["kept"]], Decoder(raw, self.stand_in, trusted=True).decode(message["key"])
         how = {"attribute": getattr, "item": lambda x, k: x[k], "length": lambda x, k: len(x), "items": _items}
-        self.say("value", (how[message["how"]](thing, key), None))
+        with self._watched():
+            value = how[message["how"]](thing, key)
+        self.say("value", (value, None))
 
 
 def _bytes(inputs: Any) -> tuple:
@@ -222,22 +232,6 @@ def _items(thing: Any, limit: int) -> list:
         found.append(item)
         if len(found) >= limit:
             break
-    return found
-
-
-def reachable(expression: str, statements: list[extract.Statement]) -> list[extract.Statement]:
-    """The statements that the answer leads to, by the names that they use."""
-    names, found = [*extract.used(ast.parse(expression, mode="eval"))], []
-    seen: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for statement in statements:
-            if name in statement.binds and statement not in found:
-                found.append(statement)
-                names += statement.uses
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -56,8 +57,16 @@ def grade_file(handed_in: collection.Submission, judge: Judge, chapters_dir: Pat
     texts = {cell.id: cell.text for cell in cells if cell.id in course.written}
     written = {name: texts.get(name, "") for name in course.written}
     shown = {name: "" if text == course.written[name] else text[:20_000] for name, text in written.items()}
-    more = {"chapter": course.name, "remarks": remarks, "problem": problem, "written": shown}
+    sections = {name: course.sections.get(name, "") for name in (*course.answers, *course.written)}
+    more = {"sections": sections, "titles": {name: _title(text) for name, text in course.written.items()}}
+    more |= {"chapter": course.name, "remarks": remarks, "problem": problem, "written": shown}
     return {**record, **more, "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts]}
+
+
+def _title(text: str) -> str:
+    """What a written question is called: the end of its heading, such as `### ✏️ Written question · Is it right?`."""
+    heading = re.search(r"^#+ +(.+?) *$", text, re.MULTILINE)
+    return heading[1].rpartition(" · ")[2] if heading else ""
 
 
 def _grade(judge: Judge, work: submission.Work, course: submission.Course, salt: str) -> Verdict:

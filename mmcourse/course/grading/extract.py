@@ -26,6 +26,9 @@ class Source:
     text: str
 
 
+_FILLING = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "clear", "sort", "reverse"}
+
+
 class Statement(NamedTuple):
     """One statement at the top of a cell."""
 
@@ -33,10 +36,12 @@ class Statement(NamedTuple):
     source: Source
     binds: frozenset[str]
     uses: frozenset[str]
+    changes: frozenset[str]  # what it fills or sets without binding it, such as `table` in `table["a"] = 1`
 
 
 def parse(text: str) -> ast.Module:
     """The tree of a cell; lines that only a notebook understands (`%matplotlib`, `!pip`) count for nothing."""
+    text = re.sub(r"^(\s*)%time\s+(?=\S)", r"\1", text, flags=re.MULTILINE)  # what it measures counts
     try:
         return ast.parse(text)
     except SyntaxError:
@@ -53,7 +58,15 @@ def statements(source: Source) -> list[Statement]:
         tree = parse(source.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    return [Statement(node, source, frozenset(bound(node)), frozenset(used(node))) for node in tree.body]
+    return [_statement(node, source) for node in tree.body]
+
+
+def _statement(node: ast.stmt, source: Source) -> Statement:
+    uses = used(node)
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        grown = (child.target for child in ast.walk(node) if isinstance(child, ast.AugAssign))  # `n += 1` reads n, too
+        uses |= {target.id for target in grown if isinstance(target, ast.Name)}
+    return Statement(node, source, frozenset(bound(node)), frozenset(uses), frozenset(changed(node)))
 
 
 def bound(node: ast.AST) -> Iterator[str]:
@@ -74,6 +87,24 @@ def bound(node: ast.AST) -> Iterator[str]:
         yield from bound(child)
 
 
+def changed(node: ast.AST) -> Iterator[str]:
+    """The names whose things a statement changes at the top of a notebook: `x[0] = 1`, `x.a = 1`, `x.append(1)`."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        return
+    inner = None
+    if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        inner = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        name = node.func.attr
+        inner = node.func.value if name in _FILLING or (name.endswith("_") and not name.startswith("_")) else None
+    while isinstance(inner, (ast.Attribute, ast.Subscript)):
+        inner = inner.value
+    if isinstance(inner, ast.Name):
+        yield inner.id
+    for child in ast.iter_child_nodes(node):
+        yield from changed(child)
+
+
 def used(node: ast.AST) -> set[str]:
     """The global names that some code reads, at once or when its functions are called."""
     try:
@@ -92,7 +123,8 @@ def used(node: ast.AST) -> set[str]:
 def needed(names: Iterable[str], before: list[Source], after: list[Source], spare: list[Source]) -> list[Statement]:
     """The statements that bind these names, and those which they need, in the order in which they are to run.
 
-    The last one before the answer counts, else the first one after it; `spare` cells (a course cell that is missing or
+    The last one before the answer counts, with what fills or changes its thing afterwards, else the first one after it;
+    `spare` cells (a course cell that is missing or
     changed in the submission) come last.
     """
     sequence = [statement for source in (*before, *after, *spare) for statement in statements(source)]
@@ -108,9 +140,16 @@ def needed(names: Iterable[str], before: list[Source], after: list[Source], spar
         earlier = [n for n in range(min(place, here)) if name in sequence[n].binds]
         later = [n for n in range(here, len(sequence)) if name in sequence[n].binds]
         number = earlier[-1] if earlier else later[0] if later else None
-        if number is None or number in chosen:
-            continue
-        chosen.add(number)
-        deferred = isinstance(sequence[number].node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        waiting += [(other, here if deferred else number) for other in sequence[number].uses]
+        if number is None:
+            found = [n for n in range(min(place, here)) if "*" in sequence[n].binds]  # one of these imports may have it
+        else:
+            end = min(place, here) if earlier else number
+            found = [number, *(n for n in range(number + 1, end) if name in sequence[n].changes)]
+            if isinstance(sequence[number].node, (ast.If, ast.For, ast.While, ast.Try)):
+                waiting.append((name, number))  # it may not come to bind it
+        for number in found:
+            if number not in chosen:
+                chosen.add(number)
+                deferred = isinstance(sequence[number].node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+                waiting += [(other, here if deferred else number) for other in sequence[number].uses]
     return [sequence[number] for number in sorted(chosen)]

@@ -27,6 +27,7 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
     "section{border-left:4px solid;padding:.2em 1em;margin:1.2em 0}h2{font-size:1.1em;margin:.2em 0;color:#222}"
     "section>*{color:#222}pre{background:#f3f3f3;padding:.6em;overflow:auto;white-space:pre-wrap}li{margin:.1em 0}"
+    "ul{padding:0;list-style:none}"
     ".no{color:#b34a00}.yes{color:#00694d}"
 )
 
@@ -55,7 +56,42 @@ def _alike(text: str) -> str:
 
 
 def _points(items: list[dict[str, Any]]) -> str:
-    return f"{sum(item['points'] for item in items)} of {sum(item['max_points'] for item in items)} points"
+    most = sum(item["max_points"] for item in items)
+    return f"{sum(item['points'] for item in items)} of {most} point{'' if most == 1 else 's'}"
+
+
+def _total(record: dict[str, Any]) -> str:
+    return _points(record["verdicts"]) if record["verdicts"] else "Nothing could be graded."
+
+
+def _about(record: dict[str, Any]) -> list[str]:
+    """What is said below the total, as sentences: what it leaves out, what is wrong with the file, remarks."""
+    count = len(record["written"])
+    questions = "1 written question: your teacher reads it"
+    if count > 1:
+        questions = f"{count} written questions: your teacher reads them"
+    left_out = [f"the total leaves out {questions}"] if count else []
+    problem = [record["problem"]] if record["problem"] else []
+    return [_sentence(text) for text in (*left_out, *problem, *record["remarks"])]
+
+
+def _sentence(text: str) -> str:
+    """A text with a capital in front, unless it begins with a name of code, and with an end."""
+    text = text[0].upper() + text[1:] if re.match(r"[a-z]+['’,]?( |$)", text) else text
+    return text if text.endswith((".", "!", "?", "…", ")")) else f"{text}."
+
+
+def _heading(record: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """Says which exercise it is and where in the chapter, so that its cell is found."""
+    section = record.get("sections", {}).get(verdict["exercise"], "")
+    place = f"{verdict['exercise']}, in “{section}”" if section else verdict["exercise"]
+    return f"{verdict['title']} ({place}): {WORDS[verdict['status']]}, {_points([verdict])}"
+
+
+def _question(record: dict[str, Any], name: str) -> str:
+    title = record.get("titles", {}).get(name, "")
+    named = f"“{title}” ({name}; " if title else f"{name} ("
+    return f"Question {named}your teacher reads this)"
 
 
 def _lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
@@ -63,13 +99,15 @@ def _lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [("yes" if ok else "no", name) for name, ok, _ in verdict["cases"]]
     passed, everything = verdict["hidden"]
     if everything:
-        lines.append(("yes" if passed == everything else "no", f"{passed} of {everything} checks that are not shown"))
+        of = "1 check that is not shown" if everything == 1 else f"{everything} checks that are not shown"
+        lines.append(("yes" if passed == everything else "no", f"{passed} of {of}"))
     if verdict["message"]:
-        lines.append(("text", verdict["message"]))
+        lines.append(("text", _sentence(verdict["message"])))
     if verdict["limit"]:
         lines.append(("text", f"A limit was reached: {verdict['limit']}."))
     lines += [("text", f"Noticed: it {text}.") for text in verdict["tampering"]]
-    return lines + [("text", f"Note: {text}.") for text in verdict["remarks"]]
+    said = [text for text in verdict["remarks"] if text != verdict["message"]]
+    return lines + [("text", _sentence(text)) for text in said]
 
 
 def page_html(record: dict[str, Any]) -> str:
@@ -77,12 +115,11 @@ def page_html(record: dict[str, Any]) -> str:
     verdicts = record["verdicts"]
     title = html.escape(f"{record['chapter'] or record['file']}: {record['student']}")
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"]
-    parts.append(f"<h1>{title}</h1><p><b>{_points(verdicts)}</b></p>")
-    for text in [record["problem"], *record["remarks"]]:
-        parts += [f"<p>{marked(text)}.</p>"] if text else []
+    parts.append(f"<h1>{title}</h1><p><b>{_total(record)}</b></p>")
+    parts += [f"<p>{marked(text)}</p>" for text in _about(record)]
     for verdict in verdicts:
         color = _COLORS.get(verdict["status"], "#D55E00")
-        name = f"{html.escape(verdict['title'])}: {WORDS[verdict['status']]}, {_points([verdict])}"
+        name = html.escape(_heading(record, verdict))
         parts.append(f'<section style="border-color:{color}"><h2>{name}</h2>')
         lines = _lines(verdict)
         checks = [
@@ -97,7 +134,7 @@ def page_html(record: dict[str, Any]) -> str:
         parts.append("</section>")
     for name, text in record["written"].items():
         said = f"<pre>{html.escape(text)}</pre>" if text else "<p>Nothing written.</p>"
-        parts.append(f"<section><h2>Question {html.escape(name)} (your teacher reads this)</h2>{said}</section>")
+        parts.append(f"<section><h2>{html.escape(_question(record, name))}</h2>{said}</section>")
     return "\n".join(parts) + "\n"
 
 
@@ -107,18 +144,18 @@ def page_markdown(record: dict[str, Any]) -> str:
     lines = [
         f"# {_plain(record['chapter'] or record['file'])}: {_plain(record['student'])}",
         "",
-        f"**{_points(verdicts)}**",
+        f"**{_total(record)}**",
     ]
-    for text in [record["problem"], *record["remarks"]]:
-        lines += ["", f"{_plain(text)}."] if text else []
+    for text in _about(record):
+        lines += ["", _plain(text)]
     for verdict in verdicts:
-        lines += ["", f"## {_plain(verdict['title'])}: {WORDS[verdict['status']]}, {_points([verdict])}", ""]
+        lines += ["", f"## {_plain(_heading(record, verdict))}", ""]
         for kind, text in _lines(verdict):
             lines += ["", _plain(text)] if kind == "text" else [f"- {'✓' if kind == 'yes' else '✗'} {_plain(text)}"]
         if verdict["output"]:
             lines += ["", "Your output:", "", *_fenced(verdict["output"])]
     for name, text in record["written"].items():
-        lines += ["", f"## Question {_plain(name)} (your teacher reads this)", ""]
+        lines += ["", f"## {_plain(_question(record, name))}", ""]
         lines += _fenced(text) if text else ["Nothing written."]
     return "\n".join(lines) + "\n"
 

@@ -57,7 +57,7 @@ class Nursery:
         theirs.close()
         os.close(writing)
         self._hear(START_SECONDS)
-        return Link(ours, reading, seconds=wall, most_output=limits.output << 10)
+        return Link(ours, reading, seconds=limits.seconds, wall=wall, most_output=limits.output << 10)
 
     def stop(self, link: Link) -> dict[str, Any]:
         """Ends an answer's process, and says how it had ended."""

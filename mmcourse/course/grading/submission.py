@@ -25,6 +25,7 @@ from mmcourse.course.workspace import chapter_paths
 
 LARGEST = 128 << 20  # bytes of a file, with the outputs in it
 _MOST_TEXT = 1 << 20  # characters of code and text in it, without outputs and pictures
+_CHECK = re.compile(r"\s*check\(\s*[\"'](\d\d-[a-z0-9-]+)[\"']")
 _PICTURE = re.compile(r"data:[\w.+/-]{1,80};base64,[A-Za-z0-9+/=\s]*")
 
 
@@ -44,6 +45,7 @@ class Course:
     answers: dict[str, str]  # exercise -> what its check cell hands over, such as `causal_mask`
     code: tuple[Cell, ...]  # every code cell that is no check, in order
     written: dict[str, str]  # written question -> its blank text
+    sections: dict[str, str] = field(default_factory=dict)  # exercise or question -> the heading that it stands under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,13 @@ def course_chapter(number: str, chapters_dir: Path | None = None) -> Course:
     answers: dict[str, str] = {}
     code: list[Cell] = []
     written: dict[str, str] = {}
+    sections: dict[str, str] = {}
+    heading = ""
     for found in json.loads(paths[0].read_text(encoding="utf-8"))["cells"]:
         cell, tags = _cell(found), found["metadata"].get("tags", [])
+        if cell.kind == "markdown":
+            heading = [heading, *re.findall(r"^## +(.+?) *$", cell.text, re.MULTILINE)][-1]
+        sections[cell.id] = heading
         if "check" in tags:
             call = ast.parse(cell.text).body[0].value  # check("01-causal-mask", causal_mask)
             answers[call.args[0].value] = ast.unparse(call.args[1])
@@ -76,7 +83,8 @@ def course_chapter(number: str, chapters_dir: Path | None = None) -> Course:
             code.append(cell)
         elif "written" in tags:
             written[cell.id] = cell.text
-    return Course(number=number, name=paths[0].stem, answers=answers, code=tuple(code), written=written)
+    more = {"code": tuple(code), "written": written, "sections": sections}
+    return Course(number=number, name=paths[0].stem, answers=answers, **more)
 
 
 def read(submission: Submission) -> tuple[list[Cell], list[str], str]:
@@ -145,12 +153,14 @@ def _cell(value: Any) -> Cell | None:
 
 
 def chapter_of(cells: list[Cell], submission: Submission, known: Iterable[str]) -> str | None:
-    """Which chapter a notebook is: by the ids of its cells, else by the name of its file."""
+    """Which chapter a notebook is: by the ids of its cells and what they check, else by the name of its file."""
     known = set(known)
     counts: dict[str, int] = {}
     for cell in cells:
-        if re.match(r"\d\d-", cell.id) and cell.id[:2] in known:
-            counts[cell.id[:2]] = counts.get(cell.id[:2], 0) + 1
+        checked = _CHECK.match(cell.text) if cell.kind == "code" else None
+        name = cell.id if re.match(r"\d\d-", cell.id) else checked[1] if checked else ""
+        if name[:2] in known:
+            counts[name[:2]] = counts.get(name[:2], 0) + 1
     if counts:
         return max(sorted(counts), key=lambda number: counts[number])
     for part in (submission.path.stem, *(parent.name for parent in submission.path.resolve().parents)):
@@ -185,10 +195,25 @@ def _work(exercise: str, answer: str, cells: list[Cell], course: Course) -> Work
     elif defining:
         chosen = defining[-1]
         remarks.append("its cell lost its id; it was found by what it defines")
+    elif (above := _above_its_check(exercise, cells, course)) is not None:
+        chosen = above
+        remarks.append("its cell lost its id; it was found by the check below it")
     if chosen is None:
         return Work(exercise=exercise, answer=answer, cell=None, remarks=("its cell is missing",))
     around = _around(chosen, cells, course)
     return Work(exercise=exercise, answer=answer, cell=cells[chosen].text, around=around, remarks=tuple(remarks))
+
+
+def _above_its_check(exercise: str, cells: list[Cell], course: Course) -> int | None:
+    """The cell right above the check of an exercise, if it is code and belongs to nothing else."""
+    ours = {cell.id for cell in course.code}
+    for number, cell in enumerate(cells):
+        checked = _CHECK.match(cell.text) if cell.kind == "code" else None
+        if checked and checked[1] == exercise:
+            code = [n for n in range(number) if cells[n].kind == "code"]
+            free = code and cells[code[-1]].id not in ours and not _CHECK.match(cells[code[-1]].text)
+            return code[-1] if free else None
+    return None
 
 
 def _defines(text: str, answer: str) -> bool:

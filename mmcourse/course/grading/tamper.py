@@ -1,19 +1,17 @@
 """Notices what no answer needs to do, and names it. The verdict does not hang on it: the judge trusts data alone.
 
-Before an answer runs, its text is read; while it runs, an audit hook listens, ready-made functions are watched, and
-afterwards the library is compared with what it was. A learner's code could hide from all but the first of these.
+Before an answer runs, its text is read; while it runs, an audit hook listens (and `ready_made` watches what is called),
+and afterwards the library is compared with what it was. A learner's code could hide from all but the first of these.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import functools
-import importlib
 import math
 import operator
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from mmcourse.content import PACKAGE
@@ -32,44 +30,6 @@ WORDS = {
     "import": "changes how Python imports",
 }
 
-_ATTENTION = (
-    "torch.nn.functional:scaled_dot_product_attention",
-    "torch.nn.functional:multi_head_attention_forward",
-    "mmcourse.attention:attention",
-    "mmcourse.attention:fused_attention",
-)
-_LOSSES = "mmcourse.losses"
-# Each does the whole exercise in one call.
-READY_MADE: dict[str, tuple[str, ...]] = {
-    "01-attend-one": _ATTENTION,
-    "01-scaled-attention": _ATTENTION,
-    "01-softmax-backward": ("torch:_softmax_backward_data",),
-    "01-causal-mask": ("mmcourse.attention:causal_mask",),
-    "01-masked-attention": _ATTENTION,
-    "01-merge-heads": ("mmcourse.attention:merge_heads",),
-    "02-mean-surprise": ("torch.nn.functional:nll_loss", "torch.nn.functional:cross_entropy"),
-    "02-log-sum-exp": ("torch:logsumexp", "torch.Tensor:logsumexp", f"{_LOSSES}:log_sum_exp"),
-    "02-cross-entropy": ("torch.nn.functional:cross_entropy", f"{_LOSSES}:cross_entropy"),
-    "02-gradient": (f"{_LOSSES}:cross_entropy_gradient",),
-    "02-calibration-error": ("mmcourse.metrics:expected_calibration_error",),
-    "03-merge": ("mmcourse.tokenizer.byte_pair:merge_pair",),
-    "03-shift": ("mmcourse.lm:shift",),
-    "03-top-p": ("mmcourse.decoding:filter_logits",),
-    "03-mask-tokens": ("mmcourse.encoders:mask_tokens",),
-    "04-convolution": ("torch.nn.functional:conv2d", "mmcourse.encoders:convolve"),
-    "04-patchify": ("mmcourse.encoders:patchify",),
-    "05-longest-match": ("mmcourse.tokenizer.wordpiece:longest_pieces",),
-    "05-mask-tokens": ("mmcourse.encoders:mask_tokens",),
-    "05-masked-mean": ("mmcourse.encoders:pool",),
-    "06-late-fusion": ("mmcourse.fusion.vectors:average_predictions",),
-    "06-low-rank-bilinear": ("mmcourse.fusion.vectors:low_rank_bilinear",),
-    "06-scores-of-a-class": ("mmcourse.metrics:precision_recall_f1",),
-    "07-positions-2d": ("mmcourse.attention:sinusoidal_positions_2d",),
-    "08-info-nce": (f"{_LOSSES}:info_nce",),
-    "08-recall-at-k": ("mmcourse.metrics:recall_at_k",),
-    "08-sigmoid-loss": (f"{_LOSSES}:sigmoid_loss",),
-}
-
 _FRAMES = {"_getframe", "_current_frames", "currentframe", "f_back", "f_locals", "f_globals", "tb_frame", "gi_frame"}
 _FRAMES |= {"get_referrers", "get_objects", "settrace", "setprofile"}
 _MODULES = {
@@ -83,12 +43,11 @@ _PROCESS |= {"execv", "execve", "execvp", "posix_spawn", "spawnv"}
 _CHECKS = ("course.exercises", "course/exercises", "chapters/source", "chapters/solutions", "course.grading")
 
 
-def read_text(tree: ast.AST, ready_made: Iterable[str] = ()) -> list[tuple[str, str]]:
+def read_text(tree: ast.AST) -> list[tuple[str, str]]:
     """What the text of an answer shows, as pairs of a key of WORDS and what was seen.
 
-    `ready_made` is for the parts that the answer itself leads to: a test beside it may compare with what it likes.
+    What costs points is not found here, but by watching: a text or a comment may name whatever it likes.
     """
-    made = {name.partition(":")[2] for name in ready_made if name.startswith("torch")}
     modules = _imported(tree)
     found: list[tuple[str, str]] = []
     for node in ast.walk(tree):
@@ -101,12 +60,8 @@ def read_text(tree: ast.AST, ready_made: Iterable[str] = ()) -> list[tuple[str, 
             if not isinstance(name, str):
                 continue
             plain_name = isinstance(node, ast.Name)
-            if name in made and not plain_name:
-                found.append(("ready-made", name))
             if name in _FRAMES and not plain_name:
                 found.append(("frames", name))
-            if any(part in name for part in _CHECKS):
-                found.append(("checks", name[:60]))
             if name in ("input_transformers_cleanup", "ast_transformers", "input_transformers_post"):
                 found.append(("notebook", name))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
@@ -159,37 +114,6 @@ def _always_true(node: ast.FunctionDef) -> bool:
     return isinstance(last, ast.Return) and isinstance(last.value, ast.Constant) and last.value.value is True
 
 
-def watch(ready_made: Iterable[str], note: Callable[[str, str], None]) -> None:
-    """Puts a watcher in the place of each ready-made function, under every name that it has."""
-    import torch
-
-    for place in ready_made:
-        module, _, name = place.partition(":")
-        owners: list[Any] = [torch, torch._C._nn, torch.ops.aten, torch._C._VariableFunctions]
-        if module == "torch.Tensor":
-            owners = [torch.Tensor]
-        elif module.startswith("torch"):
-            owners.append(importlib.import_module(module))
-        else:
-            owners = [sys.modules.get(module) or importlib.import_module(module)]
-        for owner in owners:
-            original = getattr(owner, name, None)
-            if original is not None:
-                try:
-                    setattr(owner, name, _watched(original, name, note))
-                except (AttributeError, TypeError):  # this name cannot be watched; the text was read already
-                    continue
-
-
-def _watched(original: Callable, name: str, note: Callable[[str, str], None]) -> Callable:
-    @functools.wraps(original)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        note("ready-made", name)
-        return original(*args, **kwargs)
-
-    return watched
-
-
 def libraries() -> dict[str, dict[str, Any]]:
     """The names of the libraries that answers lean on, to compare with later."""
     import numpy
@@ -206,9 +130,17 @@ def replaced(before: dict[str, dict[str, Any]]) -> list[str]:
     now, found = libraries(), []
     for name, old in before.items():
         for key, value in old.items():
-            if callable(value) and now[name].get(key) is not value and key not in ("_", "__doc__"):
+            new = now[name].get(key)
+            if callable(value) and new is not value and key not in ("_", "__doc__") and not _of_a_library(new, key):
                 found.append(f"{name}.{key}")
     return found
+
+
+def _of_a_library(function: Any, name: str) -> bool:
+    """Whether a library itself put another function of this name there, as some do when they are imported late."""
+    code = getattr(function, "__code__", None)
+    own = code is None or code.co_filename.startswith(("answer ", "<"))
+    return not own and getattr(function, "__name__", "") == name
 
 
 _EVENTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 import threading
 
@@ -74,6 +75,25 @@ def test_a_helper_from_a_cell_of_ones_own_is_found(verdict):
     assert any("`lower`" in remark for remark in found.remarks)
 
 
+ELSEWHERE = {
+    "a star import": (("from math import *",), "prod([1, 1]) == 1"),
+    "a list filled in a loop": (("rows = []", "for n in range(9):\n    rows.append(n)"), "rows[8] == 8"),
+    "a dictionary": (("rows = {}\nrows['a'] = 1",), "rows['a'] == 1"),
+    "an attribute": (("class Rows: pass", "rows = Rows()", "rows.first = 1"), "rows.first == 1"),
+    "a constant changed later": (("n = 1", "n += 1", "for i in range(3):\n    n = n + i"), "n == 5"),
+    "a branch that is not taken": (("n = 4", "if n > 9:\n    n = 5"), "n == 4"),
+    "a counter": (("from collections import Counter\nrows = Counter()", "rows.update('aab')"), "rows['a'] == 2"),
+    "a tensor changed in place": (("rows = torch.zeros(2)", "rows.add_(1)", "rows[0] = 3"), "rows.sum() == 4"),
+    "a magic in front": (("%time n = 4",), "n == 4"),
+}
+
+
+@pytest.mark.parametrize(("own", "true"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_an_answer_uses_is_as_the_cells_above_left_it(verdict, own, true):
+    found = verdict(f"def build_causal_mask(length):\n    assert {true}\n    return {MASK}", own=own)
+    assert (found.status, found.points) == ("done", 1), found
+
+
 def test_part_of_the_checks_gives_part_of_the_points(verdict):
     right = "scores = q @ k.mT / q.shape[-1] ** 0.5\n    w = scores.masked_fill(~mask, -1e9).softmax(-1)\n"
     found = verdict(f"def masked_attention(q, k, v, mask):\n    {right}    return w @ v", "01-masked-attention")
@@ -84,7 +104,7 @@ def test_part_of_the_checks_gives_part_of_the_points(verdict):
 def test_checks_before_a_loop_count(verdict):
     found = verdict(f"def build_causal_mask(length):\n    while length == 7: pass\n    return {MASK}")
     assert (found.status, found.passed, found.limit) == ("stopped", 1, "time")
-    assert "within 2 seconds" in found.message
+    assert re.search(r"within (2|8) seconds", found.message)  # 8 where the machine had other work
 
 
 def test_an_error_is_told_with_the_learners_line(verdict):

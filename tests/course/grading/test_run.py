@@ -24,48 +24,52 @@ COUNT = "parameters = (\n    4 * 512 * 513\n)"
 BLANK = "def build_causal_mask(length):\n    # YOUR CODE HERE\n    raise NotImplementedError"
 
 
+WRITTEN = "### ✏️ Written question · Why?\n\nBecause."
+
+
 def notebook(mask=MASK, count=COUNT):
     def code(text, name, *tags):
         return nbformat.v4.new_code_cell(text, id=name, metadata={"tags": list(tags)})
 
     cells = [
+        nbformat.v4.new_markdown_cell("# One\n\n## 2 · Masks", id="01-masks"),
         code("import torch", "01-start"),
         code(mask, "01-causal-mask", "exercise"),
         code('check("01-causal-mask", build_causal_mask)', "c1", "check"),
         code(count, "01-parameter-count", "exercise"),
         code('check("01-parameter-count", parameters)', "c2", "check"),
-        nbformat.v4.new_markdown_cell("Because.", id="01-why-scale", metadata={"tags": ["written"]}),
+        nbformat.v4.new_markdown_cell(WRITTEN, id="01-why-scale", metadata={"tags": ["written"]}),
     ]
     return nbformat.v4.new_notebook(cells=cells)
 
 
 def renamed():
     made = notebook(MASK.replace("build_causal_mask", "mask"))
-    made.cells[0].source = "import torch, math"
+    made.cells[1].source = "import torch, math"
     return made
 
 
 def without_cell():
     made = notebook()
-    del made.cells[1]
+    del made.cells[2]
     return made
 
 
 def doubled():
     made = notebook(mask=INVERTED)
-    made.cells.insert(2, nbformat.v4.new_code_cell(MASK, id="01-causal-mask"))
+    made.cells.insert(3, nbformat.v4.new_code_cell(MASK, id="01-causal-mask"))
     return made
 
 
 def copied():
     made = notebook(mask=BLANK)
-    made.cells.insert(2, nbformat.v4.new_code_cell(MASK, id="a-copy"))
+    made.cells.insert(3, nbformat.v4.new_code_cell(MASK, id="a-copy"))
     return made
 
 
 def retyped():
     made = notebook()
-    made.cells[1] = nbformat.v4.new_markdown_cell(MASK, id="01-causal-mask")
+    made.cells[2] = nbformat.v4.new_markdown_cell(MASK, id="01-causal-mask")
     return made
 
 
@@ -73,6 +77,13 @@ def without_ids():
     made = notebook()
     for cell in made.cells:
         cell.id = f"x{cell.id[3:]}"
+    return made
+
+
+def without_ids_renamed():
+    made = without_ids()
+    for cell in made.cells:
+        cell.source = cell.source.replace("build_causal_mask", "mask")
     return made
 
 
@@ -100,6 +111,7 @@ FILES = {
     "i-copied.ipynb": copied(),
     "j-retyped.ipynb": retyped(),
     "k-noids/01_small.ipynb": without_ids(),
+    "k-noids2.ipynb": without_ids_renamed(),
     "l-kernel.ipynb": other_kernel(),
     "m-garbled.ipynb": garbled_cells(),
     "n-json.ipynb": '{"cells": [',
@@ -112,7 +124,8 @@ FILES = {
     "=u.ipynb": notebook("1 / 0"),
     "v-bom.ipynb": b"\xef\xbb\xbf" + json.dumps(notebook()).encode(),
 }
-RIGHT = ["ada", "dan", "f-renamed", "h-doubled", "i-copied", "j-retyped", "k-noids", "l-kernel", "m-garbled", "v-bom"]
+RIGHT = ["ada", "dan", "f-renamed", "h-doubled", "i-copied", "j-retyped", "k-noids", "k-noids2", "l-kernel"]
+RIGHT += ["m-garbled", "v-bom"]
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +184,7 @@ def test_what_is_odd_about_a_file_is_named(graded):
         "i-copied": "another cell",
         "j-retyped": "markdown cell",
         "k-noids": "lost its id",
+        "k-noids2": "the check below it",
         "l-kernel": "julia",
         "m-garbled": "4 damaged cells",
     }
@@ -203,6 +217,15 @@ def test_the_pages_show_points_output_and_nothing_that_runs(graded):
     assert "&lt;b&gt;mine&lt;/b&gt;" in text
     assert "<b>mine" not in text
     assert "<b>0 of 2 points</b>" in text
+    assert "leaves out 1 written question" in text
+    assert "Question “Why?” (01-why-scale" in text
+    assert "<h2>Nobody sees the future (01-causal-mask, in “2 · Masks”): not right yet, 0 of 1 point</h2>" in text
+    assert "list-style:none" in text
+    missing = (place / "g-without" / "g-without.html").read_text(encoding="utf-8")
+    assert "<p>Its cell is missing.</p>" in missing
+    damaged = (place / "n-json" / "n-json.md").read_text(encoding="utf-8")
+    assert "**Nothing could be graded.**" in damaged
+    assert "The file is damaged: it is no JSON." in damaged
     assert "Because." in text or "Nothing written." in text
     markdown = (place / "ben" / "ben-01_small.md").read_text(encoding="utf-8")
     assert "**0 of 2 points**" in markdown
@@ -283,7 +306,7 @@ def test_checks_of_the_teachers_own(course, tmp_path, monkeypatch):
     for page in tmp_path.joinpath("feedback", "lazy").iterdir():
         text = page.read_text(encoding="utf-8")
         assert "secret" not in text
-        assert "0 of 1 checks that are not shown" in text
+        assert "0 of 1 check that is not shown" in text
     seen = "".join(page.read_text(encoding="utf-8") for page in tmp_path.joinpath("feedback", "spy").iterdir())
     assert "got 4 [" in seen
     assert "files (in a check that is not shown)" in seen

@@ -57,7 +57,8 @@ def nbgrader(spawn, tmp_path):
 
     def run(*words):
         command = [sys.executable, "-m", "nbgrader", *words]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "JUPYTER_NO_CONFIG": "1"}
+        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # nbgrader calls alembic by name
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "JUPYTER_NO_CONFIG": "1", "PATH": path}
         log = tmp_path / "log.txt"
         with log.open("w") as file:
             assert spawn(command, cwd=tmp_path / "course", env=env, stdout=file, stderr=file).wait(1700) == 0, (
