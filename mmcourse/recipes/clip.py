@@ -126,8 +126,7 @@ def folder_pairs(path: Path) -> FolderPairs:
     texts = text_features([record.text for record in folder.dataset.records], name)
     parts = []
     for part in (folder.train, folder.held_out):
-        first = torch.tensor([part.owners.tolist().index(place) for place in range(len(part.pictures))])
-        parts.append(Pairs(images[part.rows[first]], texts[part.rows], part.owners))
+        parts.append(Pairs(images[part.rows[part.first()]], texts[part.rows], part.owners))
     return FolderPairs(*parts, folder.notes, folder.digest)
 
 

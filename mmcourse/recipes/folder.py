@@ -27,6 +27,12 @@ class FolderPart(NamedTuple):
     owners: Tensor  # int64 (texts,), places in `pictures`
     rows: Tensor  # int64 (texts,), places in the `dataset` of the folder
 
+    def first(self) -> Tensor:
+        """The place in `texts` of the first text of each picture, int64 (pictures,)."""
+        order = self.owners.argsort(stable=True)
+        counts = torch.bincount(self.owners, minlength=len(self.pictures))
+        return order[counts.cumsum(0) - counts]
+
     def images(self, size: int, *, description: str | None = "Reading pictures") -> Tensor:
         """The pictures squeezed into squares, uint8 (pictures, 3, size, size)."""
         todo = self.pictures if description is None else progress(self.pictures, description)

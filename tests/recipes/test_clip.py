@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from mmcourse.datasets import load_glyphs, make_scenes
 from mmcourse.metrics import retrieval
 from mmcourse.recipes import clip
 from mmcourse.recipes.base import RecipeError
-from mmcourse.recipes.folder import open_folder
+from mmcourse.recipes.folder import Folder, FolderPart, open_folder
 from mmcourse.train.checkpoint import load_checkpoint
 
 
@@ -251,3 +253,25 @@ def test_open_folder_wraps_the_folders_own_words(tmp_path):
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}')
     with pytest.raises(RecipeError, match=r"metadata\.jsonl line 1 needs 'text' with some text"):
         open_folder(tmp_path, quiet=True)
+
+
+def test_the_first_text_of_each_picture_is_found_without_looking_through_all(monkeypatch):
+    owners = torch.tensor([2, 0, 0, 1, 2, 3, 1])
+    part = FolderPart(tuple(map(Path, "abcd")), tuple("stuvwxy"), owners, torch.arange(7))
+    assert part.first().tolist() == [1, 3, 0, 5]
+    looked = []
+
+    class Counted(list):
+        def index(self, *arguments):
+            looked.append(arguments)
+            return super().index(*arguments)
+
+    real = torch.Tensor.tolist
+    folder = Folder(part, part, (), "x", SimpleNamespace(records=[SimpleNamespace(text=text) for text in part.texts]))
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: Counted(real(tensor)))
+    monkeypatch.setattr(clip, "open_folder", lambda *_, **__: folder)
+    monkeypatch.setattr(clip, "picture_features", lambda *_: torch.arange(7.0)[:, None])
+    monkeypatch.setattr(clip, "text_features", lambda *_: torch.arange(7.0)[:, None])
+    pairs = clip.folder_pairs(Path("folder")).train
+    assert pairs.images.flatten().int().tolist() == [1, 3, 0, 5]
+    assert looked == [], "a search for each picture makes a large folder quadratic"
