@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 MORE_TIME = 4  # times the limit for what ended by the clock, before it had so much of the processor
+AGAIN = 0.5  # seconds of computing after which the judge that goes on is told once more
 BUSY = 0.8  # less of the limit than this was computing: the machine had other work, or the answer waits
 
 
@@ -32,7 +33,8 @@ def at_most(seconds: float, tell: Callable[[], Any]) -> Iterator[None]:
         raise TooLongError
 
     before = signal.signal(signal.SIGVTALRM, over)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Again and again: raised inside a finalizer or a callback, it would be swallowed there.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN)
     try:
         yield
     finally:

@@ -93,6 +93,21 @@ def test_the_judges_own_time_is_that_of_its_processor():
     assert said == ["over"]
 
 
+def test_who_swallows_the_end_of_the_time_is_told_again():
+    """As a finalizer does, in which an exception goes nowhere."""
+    swallowed = 0
+    with pytest.raises(TooLongError), at_most(0.2, lambda: None):  # noqa: PT012
+        while True:
+            try:
+                while True:
+                    pass
+            except TooLongError:
+                swallowed += 1
+                if swallowed == 2:
+                    raise
+    assert swallowed == 2
+
+
 def test_who_waits_for_the_processor_has_more_time(verdict):
     found = verdict(f"import time\ntime.sleep(3)\ndef build_causal_mask(length):\n    return {RIGHT}")
     assert (found.status, found.points) == ("done", 1)  # three seconds by the clock, of two
