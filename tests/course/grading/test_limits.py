@@ -61,7 +61,7 @@ def test_a_forged_error_fills_no_table(verdict, the_judge, size):
 
 TANGLE = f"""def build_causal_mask(length):
     part = torch.nn.Linear(1, 1)
-    for n in range(11):
+    for n in range(7):  # two million parts: far beyond the limit, and not beyond the memory
         part = torch.nn.Sequential(*[part] * 8)
     return part if length == 2 else {RIGHT}
 """
