@@ -238,10 +238,13 @@ class _Run:
     skipped: int = 0  # steps in a row that the scaler left out
     statistics: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.norms = [module for module in self.model.modules() if isinstance(module, _NormBase)]
+
     def remember(self) -> None:
         """Keeps the running statistics of before a step: its forward pass changes them, whatever comes of it."""
-        norms = (module for module in self.model.modules() if isinstance(module, _NormBase) and module.training)
-        self.statistics = [(value, value.clone()) for norm in norms for value in norm.buffers(recurse=False)]
+        learning = (norm for norm in self.norms if norm.training)
+        self.statistics = [(value, value.clone()) for norm in learning for value in norm.buffers(recurse=False)]
 
     def dropout(self) -> Any:
         """Processes draw alike, so that they agree on every batch; what they drop from their own rows must differ."""
