@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -86,6 +87,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def on_best_device(model: nn.Module) -> Iterator[torch.device]:
+    """A model that lives on the CPU works on the best device inside, which is what `fit` does, and is home afterwards.
+
+    A model that somebody put elsewhere stays there. What is given is the device to bring its inputs to.
+    """
+    home = next(chain(model.parameters(), model.buffers()), torch.zeros(())).device
+    place = device() if home.type == "cpu" else home
+    if place == home:
+        yield home
+        return
+    model.to(place)
+    try:
+        yield place
+    finally:
+        model.to(home)
 
 
 def budget() -> Budget:

@@ -1,5 +1,6 @@
 """Several processes take the very steps that one would take; and when one of them dies the others say so."""
 
+import importlib
 import json
 import os
 import re
@@ -11,8 +12,11 @@ import time
 import pytest
 import torch
 
-from mmcourse import distributed
-from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
+from mmcourse import distributed, recipes
+from mmcourse.lm import GPT, GPTConfig
+from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
+from mmcourse.recipes import tiny_lm
+from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Batches, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint
 from mmcourse.train.parallel import average, average_gradients, share_of
@@ -69,6 +73,54 @@ RUNS = [
     {"kind": "features", "chunk": 2},
     {"kind": "features", "dropout": 0.3},
 ]
+
+
+def recipe(*, name):
+    """The first steps of a recipe, in double precision; its batches hold sentences of unequal length."""
+    torch.manual_seed(0)
+    source = importlib.import_module(f"mmcourse.recipes.{name}")
+    if name == "tiny_lm":
+        tokenizer = WordTokenizer.train(source.texts(0, 2000))
+        model = GPT(GPTConfig(vocabulary_size=len(tokenizer), context=source.CONTEXT, width=16, heads=2, depth=1))
+        batches = source.FreshCaptions(tokenizer)
+    else:
+        eye, tokenizer = source.load_patches(), WordTokenizer.train(tiny_lm.texts(0, 20_000))
+        model = Matcher(MatcherConfig(**source.MODEL), tokenizer)
+        batches = source.StatementBatches(eye, tokenizer)
+
+    def double(batch):
+        parts = (part.double() if part.is_floating_point() else part for part in batch)
+        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+
+    history = fit(model.double(), source.loss, lambda step: double(batches(step)), steps=3, description=None)
+    return {"losses": history.losses, "weights": model.state_dict()}
+
+
+@pytest.mark.parametrize("name", ["tiny_lm", "matcher"])
+def test_recipes_take_the_same_steps_in_two_processes(tmp_path, name):
+    first, second = (found[0] for found in results(tmp_path, 2, "recipe", {"name": name}))
+    assert_same(first, recipe(name=name), 1e-9)
+    assert_same(second, first, 0)
+
+
+def own_statistics():
+    """In each process: what `fit` says of a network with batch normalisation."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    with pytest.raises(ValueError, match="1 is a BatchNorm1d, whose statistics would be those of each process's own"):
+        fit(model, lambda model, batch: model(batch).square().mean(), lambda step: torch.ones(4, 2), steps=1)
+    return {"ok": True}
+
+
+def test_networks_with_batch_normalisation_train_in_one_process(tmp_path, monkeypatch):
+    assert [facts[0] for facts in results(tmp_path, 2, "own_statistics", {})] == [{"ok": True}] * 2
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, made in recipes.RECIPES.items():
+        modules = recipes.load_trained(name).model.modules()
+        assert made.processes != any(isinstance(module, torch.nn.BatchNorm2d) for module in modules), name
+    with pytest.raises(recipes.RecipeError, match="patches trains in one process"):
+        recipes.follow(recipes.find("patches"), tmp_path, steps=1)
+    assert not list(tmp_path.glob("*.safetensors"))
+
 
 WORKER = """
 import importlib.util, json, sys, torch

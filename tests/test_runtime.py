@@ -101,3 +101,23 @@ def test_a_containers_share_of_the_processors_counts(tmp_path, text, cores):
     if text is not None:
         quota.write_text(text + "\n")
     assert runtime._allowed_cores(quota) == (float("inf") if cores is None else cores)
+
+
+def test_a_model_on_the_cpu_goes_to_the_best_device_and_comes_home(monkeypatch):
+    model, moves = torch.nn.Linear(2, 2), []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, place: moves.append(str(place)))
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cuda"))
+    with runtime.on_best_device(model) as place:
+        assert (str(place), moves) == ("cuda", ["cuda"])
+    assert moves == ["cuda", "cpu"]
+    with pytest.raises(KeyError), runtime.on_best_device(model):
+        raise KeyError
+    assert moves == ["cuda", "cpu"] * 2
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cpu"))
+    with runtime.on_best_device(model):
+        assert len(moves) == 4
+    with torch.device("meta"):
+        elsewhere = torch.nn.Linear(2, 2)
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cuda"))
+    with runtime.on_best_device(elsewhere) as place:
+        assert (place.type, len(moves)) == ("meta", 4)

@@ -5,13 +5,20 @@ Names are looked up when they are first used, so that `mmcourse doctor` starts e
 
 import importlib
 
-_HOMES = {"check": "checks", "hint": "checks", "claim": "claims", "quiz": "quiz", "Question": "quiz"}
-__all__ = ["Question", "check", "claim", "hint", "quiz"]
+_HOMES = {
+    "check": "checks",
+    "hint": "checks",
+    "claim": "claims",
+    "quiz": "quiz",
+    "Question": "quiz",
+    "start": "opening",
+}
+__all__ = ["Question", "check", "claim", "hint", "quiz", "start"]
 
 try:  # at once: importing the module `quiz` later would put it in the place of the function
     from mmcourse.course.quiz import Question, quiz
 except ImportError:  # ipywidgets is missing; whoever asks for `quiz` hears so below, and `mmcourse doctor` names it
-    __all__ = ["check", "claim", "hint"]
+    __all__ = ["check", "claim", "hint", "start"]
 
 
 def __getattr__(name):

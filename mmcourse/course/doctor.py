@@ -109,12 +109,16 @@ def torch_pair() -> Finding:
 
 
 def device() -> Finding:
+    """An accelerator has to compute what the CPU computes."""
     from mmcourse import runtime
+    from mmcourse.train import trial
 
     try:
         name = str(runtime.device())
     except ValueError as error:
         return Finding(name="device", state="bad", value=os.environ.get("MMCOURSE_DEVICE", ""), remedy=str(error))
+    if name != "cpu" and (problem := trial.try_device(runtime.device()).problem):
+        return Finding(name="device", state="bad", value=name, remedy=f"{problem}: set MMCOURSE_DEVICE=cpu")
     speed = "a GPU makes training faster, nothing needs one" if name == "cpu" else ""
     return Finding(name="device", state="ok", value=name, remedy=speed)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmcourse.cache import load_or_build
 from mmcourse.datasets.folder import ImageFolder
 from mmcourse.encoders.pretrained import ImageEncoder, TextEncoder
-from mmcourse.runtime import progress
+from mmcourse.runtime import on_best_device, progress
 
 VERSION = 1  # to be raised when this file computes something else from the same weights and data
 Data = Tensor | Sequence[Tensor] | Sequence[str] | ImageFolder
@@ -79,7 +79,8 @@ def _encode(
         return encoder.encode([], **options).float().cpu()
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     bar = batches if description is None else progress(batches, description)
-    return torch.cat([encoder.encode(_take(data, part), **options).float().cpu() for part in bar])
+    with on_best_device(encoder):
+        return torch.cat([encoder.encode(_take(data, part), **options).float().cpu() for part in bar])
 
 
 def _take(data: Data, rows: list[int]) -> Tensor | list[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from mmcourse.losses import IGNORED, cross_entropy
-from mmcourse.runtime import evaluating
+from mmcourse.runtime import evaluating, on_best_device
 
 
 class Shifted(NamedTuple):
@@ -32,8 +31,7 @@ def shift(tokens: Tensor, *, pad_id: int | None = None) -> Shifted:
 
 def mean_loss(model: nn.Module, inputs: Tensor, targets: Tensor, *, batch_size: int = 512) -> float:
     """The cross-entropy of `model` in nats a token, over every target that is not ignored, without dropout."""
-    place = next(chain(model.parameters(), model.buffers())).device
-    with evaluating(model):
+    with on_best_device(model) as place, evaluating(model):
         total = sum(
             cross_entropy(model(x.to(place)), y.to(place), ignore_index=IGNORED, reduction="sum").item()
             for x, y in zip(inputs.split(batch_size), targets.split(batch_size), strict=True)

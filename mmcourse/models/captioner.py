@@ -21,7 +21,7 @@ from mmcourse.attention import LearnedPositions, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
 from mmcourse.models.saving import fill, read_folder, save_folder
-from mmcourse.runtime import evaluating
+from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import BlockCache, Decoder, Encoder
 
@@ -172,8 +172,10 @@ class Captioner(nn.Module):
         if not 2 <= max_length <= longest:
             raise ValueError(f"max_length must be from 2 to {longest} for this model, got {max_length}")
         draw = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-        with evaluating(self):  # no sentence may depend on the pictures beside it, or change what the model has learned
-            return self._captions(self._write(images, method, beam_size, length_penalty, draw, max_length, cached))
+        # In evaluation mode no sentence depends on the pictures beside it, or changes what the model has learned.
+        with on_best_device(self) as place, evaluating(self):
+            found = self._write(images.to(place), method, beam_size, length_penalty, draw, max_length, cached)
+        return self._captions(found)
 
     def _write(
         self, images: Tensor, method: str, beam_size: int, length_penalty: float, draw: dict[str, Any],

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mmcourse.fusion import CrossAttentionFusion, FusionTrace, Views
 from mmcourse.models.base import PictureTextModel
-from mmcourse.runtime import evaluating
+from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 
 
@@ -128,11 +128,11 @@ class Matcher(PictureTextModel):
         if len(images) != len(texts):
             raise ValueError(f"images has {len(images)} samples, texts {len(texts)}; want one text a picture")
         found = [torch.zeros(0)]
-        with evaluating(self):
+        with on_best_device(self) as place, evaluating(self):
             for start in range(0, len(texts), batch_size):
                 ids, mask = self.tokenize(texts[start : start + batch_size])
-                part = images[start : start + batch_size].to(self.device)
-                found.append(self(part, ids.to(self.device), mask.to(self.device)).cpu())
+                part = images[start : start + batch_size].to(place)
+                found.append(self(part, ids.to(place), mask.to(place)).cpu())
         return torch.cat(found)
 
     def scores(self, images: Tensor, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:

@@ -84,6 +84,7 @@ class Recipe:
         worlds: what the model can be trained on beside a folder of pictures with texts, the recipe's own world first:
             `data` is one of these names or the folder's Path. Empty: it is trained on its own data alone.
         options: which of `OPTIONS` its `train` takes.
+        processes: whether several processes together train what one would.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Recipe:
     evaluate: Callable[..., Quality]
     worlds: tuple[str, ...] = ()
     options: frozenset[str] = frozenset()
+    processes: bool = True
 
 
 def file_name(name: str) -> str:

@@ -204,4 +204,5 @@ RECIPE = Recipe(
     evaluate=evaluate,
     worlds=("scenes", "glyphs"),
     options=frozenset({"batch_size", "mixed_precision"}),
+    processes=False,  # batch normalisation
 )

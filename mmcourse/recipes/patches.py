@@ -87,4 +87,5 @@ RECIPE = Recipe(
     train=train,
     build=build,
     evaluate=evaluate,
+    processes=False,  # batch normalisation
 )

@@ -110,13 +110,17 @@ def follow(
         **options: those of the recipe: `batch_size`, `mixed_precision`, `chunk`.
     Raises:
         RecipeError: the file is there already, the folder is that of the bundled files, the recipe has no such data
-            or option, or Ctrl-C or the end of another process stopped the run; the message says how to go on.
+            or option or does not train in several processes, or Ctrl-C or the end of another process stopped the run;
+            the message says how to go on.
         CheckpointError: an interrupted run had other settings, or its file is damaged.
     """
     steps = recipe.steps if steps is None else steps
     if steps < 1:
         raise RecipeError(f"steps must be at least 1, got {steps}")
     check_options(recipe, options)
+    if not recipe.processes and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        alone = "its network normalises by statistics of the whole batch"
+        raise RecipeError(f"{recipe.name} trains in one process, as {alone}: start it without torchrun")
     data = choose_data(recipe, data)
     name = run_name(recipe, data)
     path, kept = folder / file_name(name), unfinished(name, folder)

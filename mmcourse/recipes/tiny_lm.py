@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmcourse.datasets import caption_entropy, caption_log_prob, captions, sample_scenes
 from mmcourse.lm import GPT, IGNORED, GPTConfig, Shifted, shift
@@ -19,7 +19,7 @@ from mmcourse.losses import cross_entropy
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import device, seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
+from mmcourse.train import Mean, fit
 
 CONTEXT = 16  # <bos>, at most 12 words and <eos> are 14
 BATCH = 64
@@ -50,8 +50,10 @@ class FreshCaptions:
         return shift(self._rows[place * BATCH : (place + 1) * BATCH], pad_id=self.tokenizer.pad_id)
 
 
-def loss(model: nn.Module, batch: Shifted) -> Tensor:
-    return cross_entropy(model(batch.inputs), batch.targets, ignore_index=IGNORED)
+def loss(model: nn.Module, batch: Shifted) -> Mean:
+    """The mean surprise of the tokens that are no padding."""
+    total = cross_entropy(model(batch.inputs), batch.targets, ignore_index=IGNORED, reduction="sum")
+    return Mean(total, (batch.targets != IGNORED).sum())
 
 
 def train(*, steps: int, checkpoint: Path) -> Made:

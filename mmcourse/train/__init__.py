@@ -9,6 +9,7 @@ from mmcourse.train.checkpoint import CheckpointError
 from mmcourse.train.chunks import in_chunks
 from mmcourse.train.loop import DivergedError, Evaluation, History, fit
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
+from mmcourse.train.parallel import Mean
 
 __all__ = [
     "Batches",
@@ -16,6 +17,7 @@ __all__ = [
     "DivergedError",
     "Evaluation",
     "History",
+    "Mean",
     "fit",
     "in_chunks",
     "make_optimizer",

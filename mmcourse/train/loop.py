@@ -28,12 +28,15 @@ from mmcourse.train.checkpoint import (
 )
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
 from mmcourse.train.parallel import (
+    Mean,
     average,
     average_gradients,
     copy_from_first,
     process_count,
     process_rank,
+    refuse_own_statistics,
     share_of,
+    whole_mean,
 )
 
 MOST_SKIPPED = 30  # steps in a row: from the scale at which it starts down to far below 1
@@ -64,7 +67,7 @@ class DivergedError(ArithmeticError):
 
 def fit(
     model: nn.Module,
-    loss: Callable[[nn.Module, Any], Tensor],
+    loss: Callable[[nn.Module, Any], Tensor | Mean],
     batches: Callable[[int], Any],
     *,
     steps: int,
@@ -91,7 +94,7 @@ def fit(
     rows of it; process 0 alone writes checkpoints and shows the progress.
 
     Args:
-        loss: `loss(model, batch)`, a single number to make smaller.
+        loss: `loss(model, batch)`, a single number to make smaller, or a `Mean` whose two parts processes share.
         batches: `batches(step)` gives the batch of step 0, 1, …, such as `Batches`; it is moved to the model's device.
         steps: how many steps in all, those before an interruption included.
         learning_rate, weight_decay, betas: of AdamW, see `make_optimizer`.
@@ -109,6 +112,7 @@ def fit(
         description: of the progress bar, which also names a device that is not the CPU; None shows none.
         device: where to train; by default where the model is, or from the CPU to `mmcourse.runtime.device()`.
     Raises:
+        ValueError: an option is out of range, or several processes would each have batch statistics of their own.
         DivergedError: the loss or a gradient is not finite. The weights and the checkpoint are the last good ones.
         CheckpointError: the checkpoint is damaged, belongs to another run or cannot be written.
     """
@@ -137,6 +141,7 @@ def fit(
         bar = range(run.step, steps)
         bar = bar if description is None else progress(bar, description)
         model.train()
+        refuse_own_statistics(model)
         try:
             for step in bar:
                 share = warmup_cosine(step, steps=steps, warmup=warmup, final=final)
@@ -162,13 +167,13 @@ def fit(
 
 
 def _step(
-    run: _Run, loss: Callable[[nn.Module, Any], Tensor], batch: Any, clip: float | None, path: Path | None
+    run: _Run, loss: Callable[[nn.Module, Any], Tensor | Mean], batch: Any, clip: float | None, path: Path | None
 ) -> float:
     """One step of gradient descent; returns the loss before it."""
     run.optimizer.zero_grad(set_to_none=True)
     run.remember()
     with run.precision.context(), run.dropout():
-        value = loss(run.model, batch)
+        value = whole_mean(loss(run.model, batch))
     number = average(value)
     if not math.isfinite(number):
         raise run.diverged(f"the loss became {number}", path)
@@ -282,7 +287,7 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint {path} is of another model than this one; {advice}") from error
-        if state["scaler"]:  # empty where it was saved without one, as on a CPU or in bfloat16
+        if state["scaler"]:  # empty where it was saved without one
             self.precision.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"], self.generators, self.device)
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"].tolist()
@@ -295,10 +300,9 @@ class _Run:
                 value.copy_(before_it)
         before = f" (the loss before it was {self.losses[-1]:.4g})" if self.losses else ""
         kept = f"; {path} holds step {self.saved}" if self.saved else ""
-        return DivergedError(
-            f"{what} at step {self.step + 1}{before}: the weights are those before that step{kept}; try a lower "
-            "learning_rate, a longer warmup or clip=1.0, and look for log(0) or a division by 0 in the loss"
-        )
+        told = f"{what} at step {self.step + 1}{before}: the weights are those before that step{kept}"
+        advice = "try a lower learning_rate, a longer warmup or clip=1.0, and look for log(0) or a division by 0"
+        return DivergedError(f"{told}; {advice} in the loss")
 
 
 def _check(settings: State, evaluate_every: int, checkpoint_every: int) -> None:

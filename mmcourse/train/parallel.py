@@ -2,16 +2,29 @@
 
 What follows does nothing in a single process, which is the only one that most runs have. With several, started by
 `mmcourse.distributed.start`, the mean of their gradients is the gradient of the whole batch, wherever the loss is a
-mean over rows, or is computed on features that `mmcourse.distributed.gather` has brought together.
+mean over rows, is a `Mean` over what rows hold unequal numbers of, or is computed on features that
+`mmcourse.distributed.gather` has brought together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Mean(NamedTuple):
+    """A loss that is a mean over something of which rows hold unequal numbers, such as tokens that are no padding.
+
+    With the two numbers apart, processes together divide by the count of the whole batch; the mean of their own means
+    would weigh a token more where there are few.
+    """
+
+    total: Tensor
+    count: Tensor
 
 
 def process_count() -> int:
@@ -71,6 +84,30 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     pieces = values.split([parameter.numel() for parameter in parameters])
     for parameter, piece, uses in zip(parameters, pieces, vector[-len(parameters) :].tolist(), strict=True):
         parameter.grad = piece.view_as(parameter).to(parameter.dtype) if uses else None
+
+
+def whole_mean(loss: Tensor | Mean) -> Tensor:
+    """The loss as one number, whose mean over the processes is the loss of the whole batch."""
+    if isinstance(loss, Tensor):
+        return loss
+    count = loss.count.detach().to(loss.total.dtype)
+    if process_count() > 1:
+        count = count.clone()
+        distributed.all_reduce(count)
+        count /= process_count()
+    return loss.total / count
+
+
+def refuse_own_statistics(model: nn.Module) -> None:
+    """Raises a ValueError where several processes would normalise their rows by statistics of their own."""
+    if process_count() == 1:
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.training and not isinstance(module, nn.SyncBatchNorm):
+            raise ValueError(
+                f"{name} is a {type(module).__name__}, whose statistics would be those of each process's own rows: "
+                "train in one process, or on GPUs convert the model with nn.SyncBatchNorm.convert_sync_batchnorm"
+            )
 
 
 def average(number: Tensor) -> float:
