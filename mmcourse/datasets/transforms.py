@@ -131,7 +131,15 @@ def _crop(x: Tensor, share: Tensor, place: Tensor) -> Tensor:
     center = (1 - share)[:, None] * (2 * place - 1)  # in coordinates from −1 to 1, (B, 2)
     scale = share[:, None, None] * torch.eye(2, device=x.device)  # (B, 2, 2)
     grid = F.affine_grid(torch.cat((scale, center[:, :, None]), dim=2), list(x.shape), align_corners=False)
+    if x.device.type == "mps":  # before torch 2.13 it knows no "border"
+        return F.grid_sample(x, _between_centers(grid, x.shape[-2:]), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _between_centers(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """Coordinates (…, 2), x before y, moved to the nearest point between the centers of the outer pixels."""
+    edge = 1 - 1 / torch.tensor(size[::-1], dtype=grid.dtype, device=grid.device)  # (2,)
+    return grid.clamp(-edge, edge)
 
 
 def _recolor(x: Tensor, factors: Tensor) -> Tensor:

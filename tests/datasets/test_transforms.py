@@ -12,7 +12,7 @@ from timm.data import create_transform
 from torchvision.models import ResNet50_Weights, ViT_B_16_Weights
 from torchvision.transforms.v2 import functional
 
-from mmcourse.datasets import Preprocessing, augment, load_photos
+from mmcourse.datasets import Preprocessing, augment, load_photos, transforms
 
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 # Both round to whole colors while they resize, in their own ways: pictures of the world agree to one color of 255.
@@ -239,3 +239,15 @@ def test_amounts_out_of_range_are_refused(options):
         changed(pictures(2, 3, 8, 8), **options)
     with pytest.raises(ValueError, match=r"a batch \(B, 3, H, W\)"):
         changed(pictures(3, 8, 8))
+
+
+def test_between_the_centers_of_the_outer_pixels_no_border_is_needed():
+    """As on mps, where older versions of torch know no border."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 3, 9, 14, generator=generator)
+    grid = 2.4 * torch.rand(4, 6, 7, 2, generator=generator) - 1.2
+    border = torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    inside = transforms._between_centers(grid, x.shape[-2:])
+    torch.testing.assert_close(torch.nn.functional.grid_sample(x, inside, align_corners=False), border)
+    zeros = torch.nn.functional.grid_sample(x, grid, align_corners=False)
+    assert (zeros - border).abs().max() > 0.1
