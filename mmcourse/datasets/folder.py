@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -178,10 +179,17 @@ def _records(metadata: Path, text_column: str) -> Iterator[FolderRecord]:
         slashes = PureWindowsPath(name)  # knows both kinds of slash
         if ".." in slashes.parts or slashes.root or slashes.drive:
             raise ValueError(f"{where} names {name!r}, which lies outside the folder; give a path inside it")
-        path = metadata.parent / name
-        if not path.is_file():
+        path = _find(metadata.parent, name, slashes)
+        if path is None:
             raise FileNotFoundError(f"{where} names the picture {name!r}, which is missing; add it or remove the line")
         yield FolderRecord(path, text, row)
+
+
+def _find(folder: Path, name: str, parts: PureWindowsPath) -> Path | None:
+    """The file of a name, also where the table has Windows' slashes or composes accents otherwise than the disk."""
+    other = parts.as_posix()
+    names = dict.fromkeys((name, other, *(unicodedata.normalize(form, other) for form in ("NFC", "NFD"))))
+    return next((folder / each for each in names if (folder / each).is_file()), None)
 
 
 def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -286,3 +286,14 @@ def test_numbers_as_labels_and_lines_without(tmp_path):
     assert data.targets.tolist() == [1, 0, 2]
     with pytest.raises(ValueError, match=r"'a.png' needs 'label' with a label, got None; further columns: stars"):
         labeled_folder(tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("disk", "table"),
+    [("sub/a.png", "sub\\a.png"), ("cafe\u0301.png", "caf\u00e9.png"), ("caf\u00e9.png", "cafe\u0301.png")],
+)
+def test_names_are_found_with_other_slashes_and_other_accents(tmp_path, disk, table):
+    picture(tmp_path / disk)
+    jsonl(tmp_path, {"file_name": table, "text": "red"})
+    data = opened(tmp_path)
+    assert data[0][0].shape == (3, 8, 12)
