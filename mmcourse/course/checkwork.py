@@ -63,9 +63,12 @@ def check_work(number: str, work: Path, chapters_dir: Path | None = None) -> lis
         failures, report = run(notebook, Path(folder), python_path=work)
     rows = judge(learner, solved, notebook, failures, report)
     if (work / progress.STATE).is_dir():
-        for row in rows:
-            if row.state != "missing":
-                progress.record_result(work, row.exercise_id, row.state, row.points)
+        found = [row for row in rows if row.state != "missing"]
+        notes = [progress.record_result(work, row.exercise_id, row.state, row.points) for row in found]
+        for note in filter(None, dict.fromkeys(notes)):
+            print(f"· {note}", flush=True)
+    elif not os.access(work, os.W_OK):
+        print(f"· Progress was not saved: {work} cannot be written to; allow it.", flush=True)
     return rows
 
 
@@ -147,6 +150,7 @@ def run(
         "MMCOURSE_REPORT": str(report),
         "MMCOURSE_WORK": "",  # the report is recorded once, after the run
         "HF_HUB_OFFLINE": "1",
+        "PYTHONIOENCODING": "utf-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "IPYTHONDIR": str(folder / "ipython"),
     }
@@ -154,7 +158,8 @@ def run(
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(python_path.resolve()), env.get("PYTHONPATH", "")]))
     limits = [f"--nbval-cell-timeout={CELL_SECONDS}", f"--junitxml={junit}", f"--rootdir={folder}"]
     command = [sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), *_PYTEST, *limits, str(path)]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    told = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}  # never in the locale's encoding
+    done = subprocess.run(command, cwd=folder, env=env, **told)
     if not junit.is_file():
         last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
         raise CourseError(f"the notebook could not be run: {last}; `mmcourse doctor` looks for the cause")

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ State = Literal["ok", "note", "bad"]
 OLDEST_PYTHON = (3, 10)
 FREE_GIGABYTES = 2.0
 NAMED = 8  # packages that one line of the report names
+LIBRARIES = ("torch", "numpy", "matplotlib", "PIL", "mmcourse", "torchvision", "timm", "tokenizers", "transformers")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -36,8 +38,8 @@ def examine(work: Path) -> list[Finding]:
     """Everything in order; only `bad` findings keep the course from working."""
     findings = [python(), *packages(), versions(), torch_pair()]
     if findings[-1].state == "ok":  # the rest of the library stands on torch
-        findings += [device(), threads(), *cache_folder()]
-    return [*findings, disk(work), work_folder(work), chromium()]
+        findings += [device(), threads(), budget(), *cache_folder()]
+    return [*findings, home(), disk(work), work_folder(work), own_modules(work), chromium()]
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
@@ -127,6 +129,37 @@ def threads() -> Finding:
     import torch
 
     return Finding(name="threads", state="ok", value=str(torch.get_num_threads()))
+
+
+def budget() -> Finding:
+    from mmcourse import runtime
+
+    try:
+        return Finding(name="budget", state="ok", value=runtime.budget())
+    except ValueError as error:
+        return Finding(name="budget", state="bad", value=os.environ.get("MMCOURSE_BUDGET", ""), remedy=str(error))
+
+
+def home() -> Finding:
+    """Jupyter keeps its running kernels and its settings in the home folder."""
+    folder = Path("~").expanduser()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding(name="home folder", state="ok", value=str(folder))
+    except OSError as error:
+        remedy = f"Jupyter writes there ({error.strerror}): allow it or set HOME to a folder of yours"
+        return Finding(name="home folder", state="bad", value=str(folder), remedy=remedy)
+
+
+def own_modules(work: Path) -> Finding:
+    """Files beside the notebooks that a notebook would import in the place of a library's module."""
+    taken = {*sys.stdlib_module_names, *LIBRARIES}
+    beside = [*work.glob("*.py"), *(path.parent for path in work.glob("*/__init__.py"))]
+    found = sorted(path.name for path in beside if path.stem in taken)
+    if not found:
+        return Finding(name="own modules", state="ok", value="none hides a library's")
+    remedy = f"a notebook imports it in place of the library's: rename it in {work}"
+    return Finding(name="own modules", state="bad", value=", ".join(found), remedy=remedy)
 
 
 def disk(folder: Path, name: str = "disk of your work") -> Finding:

@@ -87,7 +87,7 @@ def free_port(wanted: int | None) -> int:
                 raise CourseError(f"port {port} does not exist; choose one between 1024 and 65535") from None
             except OSError:
                 continue
-            return port
+            return int(probe.getsockname()[1])  # of 0, the one that the system chose
     taken = f"port {wanted} is" if wanted is not None else f"all ports from {PORTS[0]} to {PORTS[-1]} are"
     raise CourseError(f"{taken} in use; choose another one with --port")
 

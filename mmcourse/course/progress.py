@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Progress:
 
     entries: dict[str, Entry]
     note: str = ""
+    more: Entry = field(default_factory=dict)  # what a newer version keeps beside the entries
 
     def done(self, exercise_id: str) -> bool:
         return bool(self.entries.get(exercise_id, {}).get("done"))
@@ -58,7 +59,7 @@ def load(work: Path) -> Progress:
         return Progress(entries={}, note=f"The progress file cannot be read ({error.strerror}): {path}.")
     entries = data.get("exercises") if isinstance(data, dict) else None
     if isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values()):
-        return Progress(entries=entries)
+        return Progress(entries=entries, more={key: data[key] for key in data if key != "exercises"})
     aside = dated(path, "damaged")
     note = f"The progress file was damaged, so it was set aside as {aside.name} and a new one begins."
     try:
@@ -115,7 +116,7 @@ def _change(work: Path, exercise_id: str, change: Callable[[Entry], None]) -> st
         with locked(work):
             progress = load(work)
             change(progress.entries.setdefault(exercise_id, {}))
-            data = {"version": 1, "exercises": dict(sorted(progress.entries.items()))}
+            data = {"version": 1, **progress.more, "exercises": dict(sorted(progress.entries.items()))}
             write_in_one_step(progress_file(work), json.dumps(data, indent=1))
     except TimeoutError:  # filelock's own Timeout is one
         return "Progress was not saved: another process has held the progress file for ten seconds; stop it."

@@ -109,7 +109,7 @@ def read_notebook(path: Path) -> NotebookNode:
     import nbformat  # here, so that `mmcourse doctor` starts without it
 
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        notebook = nbformat.reads(path.read_text(encoding="utf-8-sig"), as_version=4)
         if all(isinstance(cell.get("source"), str) for cell in notebook.cells):
             return notebook
     except FileNotFoundError:

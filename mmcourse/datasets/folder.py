@@ -9,16 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import warnings
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch.nn import functional as F
 
+from mmcourse.pictures import read_image, square, unreadable
 from mmcourse.runtime import progress
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -59,7 +57,7 @@ class ImageFolder:
         reasons: dict[Path, str | None] = {}  # a picture may have several texts
         todo = dict.fromkeys(record.path for record in records)
         for file in todo if quiet else progress(todo, "Checking pictures"):
-            reasons[file] = _unreadable(file)
+            reasons[file] = unreadable(file)
         self.records = [record for record in records if reasons[record.path] is None]
         names = {record.path: record.path.relative_to(self.path).as_posix() for record in records}
         self.skipped = [Skipped(names[file], reason) for file, reason in reasons.items() if reason is not None]
@@ -73,50 +71,6 @@ class ImageFolder:
 
     def __repr__(self) -> str:
         return f"ImageFolder({len(self)} texts with pictures, {len(self.skipped)} pictures skipped)"
-
-
-def read_image(path: str | Path) -> torch.Tensor:
-    """A picture file as uint8 (3, H, W): turned upright as its EXIF data say, transparency laid on white.
-
-    Raises:
-        OSError: the file is missing, damaged or no picture.
-    """
-    try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")  # about odd metadata; what matters here is whether the pixels can be read
-            pixels = np.asarray(_rgb(ImageOps.exif_transpose(picture)))  # (H, W, 3)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow's many readers raise many kinds of error for damaged files
-        raise OSError(f"picture {str(path)!r} cannot be read: {_reason(error)}") from error
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":  # more than 8 bits: Pillow would clip instead of scaling
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if picture.mode.startswith("I") else max(float(values.max(initial=0)), 1.0)
-        picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
-    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
-
-
-def _unreadable(path: Path) -> str | None:
-    """None if the whole picture can be decoded, otherwise why not."""
-    try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")
-            picture.draft("RGB", (1, 1))  # JPEG then decodes at an eighth of its size: the same errors, much sooner
-            picture.load()
-    except Exception as error:  # see read_image
-        return _reason(error)
-    return None
-
-
-def _reason(error: Exception) -> str:
-    return "no picture of a kind that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _metadata(folder: Path) -> Path:
@@ -144,10 +98,17 @@ def _records(metadata: Path, text_column: str) -> Iterator[FolderRecord]:
         slashes = PureWindowsPath(name)  # knows both kinds of slash
         if ".." in slashes.parts or slashes.root or slashes.drive:
             raise ValueError(f"{where} names {name!r}, which lies outside the folder; give a path inside it")
-        path = metadata.parent / name
-        if not path.is_file():
+        path = _find(metadata.parent, name, slashes)
+        if path is None:
             raise FileNotFoundError(f"{where} names the picture {name!r}, which is missing; add it or remove the line")
         yield FolderRecord(path, text, row)
+
+
+def _find(folder: Path, name: str, parts: PureWindowsPath) -> Path | None:
+    """The file of a name, also where the table has Windows' slashes or composes accents otherwise than the disk."""
+    other = parts.as_posix()
+    names = dict.fromkeys((name, other, *(unicodedata.normalize(form, other) for form in ("NFC", "NFD"))))
+    return next((folder / each for each in names if (folder / each).is_file()), None)
 
 
 def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -246,9 +207,3 @@ def _label(record: FolderRecord, column: str) -> str:
 def _order(label: str) -> tuple[bool, int, str]:
     """Numbers before words, and 2 before 10."""
     return (False, int(label), label) if label.isdecimal() else (True, 0, label)
-
-
-def square(image: torch.Tensor, size: int) -> torch.Tensor:
-    """A picture uint8 (3, H, W) of any size as a square (3, size, size): squeezed, nothing is cut off."""
-    resized = F.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)
-    return resized[0].round().clamp(0, 255).to(torch.uint8)

@@ -121,6 +121,9 @@ class FolderPairs(NamedTuple):
 def folder_pairs(path: Path) -> FolderPairs:
     """The pictures of a folder with their texts; see `open_folder`."""
     folder = open_folder(path, quiet=not distributed.is_main())
+    if len(set(folder.train.texts)) < 2:
+        said = folder.train.texts[0][:40]
+        raise RecipeError(f"all texts of {path} are {said!r}, which tells no picture from another; give each its own")
     name = f"folder-{folder.digest}"
     images = picture_features(folder.dataset, name)
     texts = text_features([record.text for record in folder.dataset.records], name)

@@ -9,6 +9,10 @@ from typing import Any, ClassVar, TypeVar
 
 from mmcourse.tokenizer.base import SPECIAL_TOKENS, Tokenizer, several_texts
 
+# Between two of these no language writes a space: Chinese characters and the punctuation that goes with them.
+_CHINESE = "、-〿㐀-䶿一-鿿！-／：-＠［-｀｛-･\U00020000-\U0003ffff"
+NO_SPACE = f"(?<=[{_CHINESE}]) (?=[{_CHINESE}])"
+
 T = TypeVar("T", bound="_Lookup")
 
 # Classes by number rather than by property (\w, \p{L}): libraries carry different editions of the Unicode tables and
@@ -87,7 +91,9 @@ class CharacterTokenizer(_Lookup):
 
 
 class WordTokenizer(_Lookup):
-    """One token for each word, punctuation mark, Chinese character or emoji; `decode` puts spaces between them.
+    """One token for each word, punctuation mark, Chinese character or emoji.
+
+    `decode` puts spaces between them, but not within Chinese.
 
     >>> tokenizer = WordTokenizer.train(["a cat left of a dog", "a dog"])
     >>> tokenizer.tokens("a cat, a horse")
@@ -97,5 +103,17 @@ class WordTokenizer(_Lookup):
     """
 
     pre_tokenizer = _split_by(WORDS)
-    decoder = None
+    # As `tokenizers` writes it: a space before each token but the first (no token begins with a space), one text, and
+    # the spaces within Chinese taken out.
+    decoder: ClassVar[dict[str, Any] | None] = {
+        "type": "Sequence",
+        "decoders": [
+            {"type": "WordPiece", "prefix": " ", "cleanup": False},
+            {"type": "Fuse"},
+            {"type": "Replace", "pattern": {"Regex": NO_SPACE}, "content": ""},
+        ],
+    }
     separator = " "
+
+    def _join(self, tokens: list[str]) -> str:
+        return re.sub(NO_SPACE, "", super()._join(tokens))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import nbformat
 import pytest
 
@@ -173,3 +177,35 @@ def test_a_chapter_without_a_solved_notebook(tmp_path):
     nbformat.write(notebook({}), tmp_path / "98_new.ipynb")
     with pytest.raises(CourseError, match="no solved notebook yet; `mmcourse build 98`"):
         checkwork.check_work("98", tmp_path, tmp_path)
+
+
+def test_progress_that_cannot_be_saved_is_said_once(check, chapters, tmp_path, capsys):
+    (tmp_path / ".mmcourse" / "progress.json").mkdir()  # in the way, for every user
+    check(nbformat.read(chapters / "99_tiny.ipynb", 4))
+    assert capsys.readouterr().out.count("Progress was not saved") == 1
+
+
+UNDER_ANOTHER_LOCALE = """
+import sys
+from pathlib import Path
+import nbformat
+from mmcourse.course import checkwork
+from mmcourse.course.errors import CourseError
+sys.executable = sys.argv[1]
+try:
+    checkwork.run(nbformat.v4.new_notebook(), Path(sys.argv[2]))
+except CourseError as error:
+    sys.stdout.buffer.write(str(error).encode())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands on a script with a first line that names its program")
+def test_what_a_child_says_is_read_as_utf_8_whatever_the_locale(tmp_path):
+    child = tmp_path / "python"
+    words = "es fehlt: Schlüssel 猫".encode()
+    child.write_text(f"#!{sys.executable}\nimport os\nos.write(2, {words!r} + bytes([255]))\n", encoding="utf-8")
+    child.chmod(0o755)
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", UNDER_ANOTHER_LOCALE, str(child), str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True)
+    assert "could not be run: es fehlt: Schlüssel 猫" in done.stdout.decode(), done.stderr.decode(errors="replace")

@@ -119,3 +119,19 @@ def test_it_starts_where_torch_is_broken_and_says_how_to_mend_it(tmp_path, modul
     assert "✗ torch pair" in done.stdout
     assert "--force-reinstall torch torchvision" in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_home_that_cannot_be_written_to_a_wrong_budget_and_a_module_in_the_way_are_named(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "random.py").write_text("seed = 3")
+    (tmp_path / "work" / "notes.py").write_text("mine = 1")
+    (tmp_path / "home").write_text("a file, so that nothing can be written into it")
+    done = run_doctor(tmp_path / "work", HOME=str(tmp_path / "home"), MMCOURSE_BUDGET="Smoke", MMCOURSE_DEVICE="cpu")
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert "✗ home folder" in said
+    assert "✗ budget Smoke" in said
+    assert "set it to one of: smoke, standard, gpu" in said
+    assert "✗ own modules random.py" in said
+    assert "notes.py" not in said
+    assert "Everything the course needs is here." not in said

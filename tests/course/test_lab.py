@@ -107,3 +107,10 @@ def test_the_server_shows_chapter_00_with_our_settings_and_ends_cleanly(tmp_path
     assert not list(home.glob(".jupyter/*config*"))
     with pytest.raises(OSError, match="refused"):
         direct.open(base + "/api", timeout=100)
+
+
+def test_port_0_is_one_that_the_system_chooses():
+    port = lab.free_port(0)
+    assert 1024 <= port <= 65535
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))

@@ -89,3 +89,18 @@ def test_dated_names_are_never_taken(tmp_path):
         names.add(free.name)
     assert len(names) == 3
     assert all(name.startswith("a.backup-") and name.endswith(".json") for name in names)
+
+
+def test_what_a_newer_version_wrote_is_kept(tmp_path):
+    path = progress.progress_file(tmp_path)
+    path.parent.mkdir()
+    newer = {"version": 2, "badges": ["first"], "exercises": {"01-a": {"done": True, "mood": "good"}}}
+    path.write_text(json.dumps(newer))
+    assert progress.record_result(tmp_path, "01-b", "done", 1) == ""
+    kept = json.loads(path.read_text())
+    assert (kept["version"], kept["badges"], kept["exercises"]["01-a"]) == (
+        2,
+        ["first"],
+        {"done": True, "mood": "good"},
+    )
+    assert kept["exercises"]["01-b"]["done"]

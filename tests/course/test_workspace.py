@@ -145,3 +145,10 @@ def test_the_default_folder(tmp_path, monkeypatch):
     assert workspace.default_folder() == tmp_path / "clone" / "work"
     monkeypatch.setenv("MMCOURSE_WORK", str(tmp_path / "mine"))
     assert workspace.default_folder() == tmp_path / "mine"
+
+
+def test_a_notebook_with_a_byte_order_mark_is_read(tmp_path):
+    write(tmp_path / "01_a.ipynb", "my answers")
+    content = (tmp_path / "01_a.ipynb").read_bytes()
+    (tmp_path / "01_a.ipynb").write_bytes(b"\xef\xbb\xbf" + content)
+    assert workspace.read_notebook(tmp_path / "01_a.ipynb").cells[0].source == "my answers"

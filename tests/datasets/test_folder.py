@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmcourse.datasets import ImageFolder, read_image
 from mmcourse.datasets.folder import labeled_folder
@@ -208,6 +208,44 @@ def test_exif_rotation_is_honored(tmp_path):
     assert image[:, 35, 10].tolist() == [255, 255, 255]
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does_and_odd_tags_do_not_matter(tmp_path, turn):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as saved:
+        expected = np.asarray(ImageOps.exif_transpose(saved)).transpose(2, 0, 1)
+    assert np.array_equal(read_image(tmp_path / "a.png").numpy(), expected)
+    # The maker's name under the number of the width (256), which then holds text: refused when it is written anew.
+    exif[0x010F] = "x" * 12
+    raw = exif.tobytes()
+    make, width = (b"\x01\x0f", b"\x01\x00") if b"MM" in raw[:10] else (b"\x0f\x01", b"\x00\x01")
+    raw = raw.replace(make + raw[raw.index(make) + 2 :][:2], width + raw[raw.index(make) + 2 :][:2], 1)
+    picture.save(tmp_path / "a.jpg", exif=raw)
+    jsonl(tmp_path, {"file_name": "a.jpg", "text": "noise"})
+    data = opened(tmp_path)
+    assert data.skipped == []
+    assert data[0][0].shape == expected.shape
+
+
+def test_more_than_eight_bits_are_read_by_their_range_and_never_black(tmp_path):
+    def read(values, name="a.tif"):
+        Image.fromarray(np.array([values])).save(tmp_path / name)
+        return read_image(tmp_path / name)[0, 0].tolist()
+
+    assert read(np.array([0, 128, 255], dtype=np.int32)) == [0, 128, 255]
+    assert read(np.array([0, 32768, 65535], dtype=np.int32)) == [0, 128, 255]
+    assert read(np.array([0, 1_000_000, 2_000_000], dtype=np.int32)) == [0, 128, 255]
+    assert read(np.array([0, 0.5, 1], dtype=np.float32)) == [0, 128, 255]
+    assert read(np.array([0, 0.5, 1, np.inf, np.nan], dtype=np.float32)) == [0, 128, 255, 255, 0]
+    assert read(np.array([-1, 0, 1], dtype=np.float32)) == [0, 128, 255]
+    assert read(np.array([0, 0.0005, 0.001], dtype=np.float32)) == [0, 128, 255]
+    Image.fromarray(np.full((2, 2), np.nan, dtype=np.float32)).save(tmp_path / "none.tif")
+    jsonl(tmp_path, {"file_name": "none.tif", "text": "nothing"})
+    assert opened(tmp_path).skipped == [("none.tif", "it holds no finite number")]
+
+
 def test_progress_bar_can_be_switched_off(tmp_path, capsys):
     picture(tmp_path / "a.png")
     jsonl(tmp_path, {"file_name": "a.png", "text": "red"})
@@ -248,3 +286,14 @@ def test_numbers_as_labels_and_lines_without(tmp_path):
     assert data.targets.tolist() == [1, 0, 2]
     with pytest.raises(ValueError, match=r"'a.png' needs 'label' with a label, got None; further columns: stars"):
         labeled_folder(tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("disk", "table"),
+    [("sub/a.png", "sub\\a.png"), ("cafe\u0301.png", "caf\u00e9.png"), ("caf\u00e9.png", "cafe\u0301.png")],
+)
+def test_names_are_found_with_other_slashes_and_other_accents(tmp_path, disk, table):
+    picture(tmp_path / disk)
+    jsonl(tmp_path, {"file_name": table, "text": "red"})
+    data = opened(tmp_path)
+    assert data[0][0].shape == (3, 8, 12)

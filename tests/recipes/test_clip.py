@@ -275,3 +275,12 @@ def test_the_first_text_of_each_picture_is_found_without_looking_through_all(mon
     pairs = clip.folder_pairs(Path("folder")).train
     assert pairs.images.flatten().int().tolist() == [1, 3, 0, 5]
     assert looked == [], "a search for each picture makes a large folder quadratic"
+
+
+def test_texts_that_are_all_equal_are_told_before_training_and_leave_nothing_behind(tmp_path, capsys):
+    path = write_folder(tmp_path / "data", 20)
+    rows = [f'{{"file_name": "{number}.png", "text": "a picture"}}' for number in range(20)]
+    (path / "metadata.jsonl").write_text("\n".join(rows))
+    assert train("--data", path, "--steps", 2, "--batch-size", 4, "--out", tmp_path / "out") == 2
+    assert "are 'a picture', which tells no picture from another; give each its own" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import random
 import unicodedata
 
 import pytest
@@ -394,3 +395,58 @@ def test_a_long_word_is_no_trap():
 def test_names_itself():
     assert repr(WORDS) == "WordTokenizer(6 tokens)"
     assert len(WORDS) == 6
+
+
+def test_no_blanks_between_chinese_characters_here_and_in_tokenizers(tmp_path):
+    texts = ["一只黑猫，在 three 条狗左边。", "a cat, a dog"]
+    ours = WordTokenizer.train(texts)
+    ours.save(tmp_path / "words.json")
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "words.json"))
+    for text, expected in zip(texts, ["一只黑猫，在 three 条狗左边。", "a cat , a dog"], strict=True):
+        ids = ours.encode(text)
+        assert ours.decode(ids) == theirs.decode(ids) == expected
+    assert WordTokenizer.load(tmp_path / "words.json").decode(ours.encode(texts[0])) == texts[0]
+
+
+def test_merges_out_of_order_are_applied_as_tokenizers_does(tmp_path):
+    alphabet = sorted(byte_characters())
+    draws = random.Random(0)
+    for _ in range(60):
+        merges, known = [], ["a", "b", "c"]
+        for _ in range(8):
+            first, second = draws.choice(known), draws.choice(known)
+            if first + second not in known:
+                merges.append((first, second))
+                known.append(first + second)
+        draws.shuffle(merges)
+        ours = BytePairTokenizer([*alphabet, *known[3:]], merges, special_tokens=[])
+        ours.save(tmp_path / "pairs.json")
+        theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "pairs.json"))
+        for _ in range(20):
+            text = "".join(draws.choices("abc", k=draws.randrange(1, 14)))
+            assert ours.encode(text) == theirs.encode(text).ids, (merges, text)
+
+
+def test_a_long_word_takes_steps_about_in_proportion_to_its_length():
+    tokenizer = BytePairTokenizer.train(["abcdefgh " * 5 + "abcd efgh abef"], 300)
+
+    class Counted(dict):
+        looks = 0
+
+        def get(self, *arguments):
+            self.looks += 1
+            return super().get(*arguments)
+
+        def __contains__(self, key):
+            self.looks += 1
+            return super().__contains__(key)
+
+    looks = []
+    for length in (2_000, 20_000):
+        tokenizer._ranks = Counted(tokenizer._ranks)
+        draws = random.Random(1)
+        word = "".join(draws.choices("abcdefgh", k=length))
+        assert tokenizer.decode(tokenizer.encode(word)) == word
+        looks.append(tokenizer._ranks.looks)
+    assert looks[1] <= 12 * looks[0]
+    assert looks[1] <= 5 * 20_000, "each merge looks at two new pairs, not at the whole word"
