@@ -39,7 +39,7 @@
 #
 # Words attend to words, image patches to image patches, and words to patches. The operation is the same each time.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import math
 
 import matplotlib.pyplot as plt
@@ -48,13 +48,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import viz, widgets
-from mmcourse.course import Question, check, claim, quiz
+from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import load_photos
-from mmcourse.runtime import by_budget, progress, seed_everything, set_threads
+from mmcourse.runtime import by_budget, progress, seed_everything
 
-viz.use_style()
-set_threads(1)  # the models here are so small that several threads mostly wait for each other
-generator = seed_everything(1)
+generator = open_chapter(1)
 
 # %% [markdown]
 # ## 1 · A question with a picture

@@ -32,7 +32,7 @@
 #                                      └── you are here
 # ```
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import dataclasses
 import re
 import warnings
@@ -47,19 +47,17 @@ from torchvision import models
 from torchvision.transforms.v2 import functional as turn
 
 from mmcourse import viz
-from mmcourse.course import Question, check, claim, quiz
+from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import caption_is_true, captions, lexicon, load_glyphs, on_background, render, sample_scenes
 from mmcourse.fusion import BilinearFusion, ConcatFusion, FiLMFusion, GatedFusion, LateFusion, Views
 from mmcourse.losses import cross_entropy
 from mmcourse.metrics import accuracy, confusion_matrix, precision_recall_f1
 from mmcourse.models import MultiModalConfig, MultiModalModel
-from mmcourse.runtime import by_budget, progress, seed_everything, set_threads
+from mmcourse.runtime import by_budget, progress
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Batches, fit
 
-viz.use_style()
-set_threads(1)
-generator = seed_everything(6)
+generator = open_chapter(6)
 
 # %% [markdown]
 # ## 1 · A question with a picture

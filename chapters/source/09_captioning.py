@@ -36,7 +36,7 @@
 #                                                             └── you are here
 # ```
 
-# %%
+# %% tags=["nbval-ignore-output"]
 import itertools
 import math
 from collections import Counter
@@ -47,14 +47,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import decoding, metrics, viz
-from mmcourse.course import Question, check, claim, quiz
+from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import caption_is_true, captions, chinese_captions, lexicon, make_scenes, rate_captions
 from mmcourse.recipes import load_trained
-from mmcourse.runtime import by_budget, seed_everything, set_threads
+from mmcourse.runtime import by_budget, seed_everything
 
-viz.use_style()
-set_threads(1)  # the models here are so small that several threads mostly wait for each other
-generator = seed_everything(9)
+generator = open_chapter(9)
 
 # %% [markdown]
 # ## 1 · A question with a picture
@@ -382,7 +380,7 @@ writer.eval()
 # %% [markdown]
 # **A shorter run, from scratch.** What if nobody lends you eyes? The same network, all of it at random, learns to see
 # and to write at once, on scenes that never come twice. Seeing is the slow part: a step takes twice as long, and in the
-# notebook there is time for a third of the steps only. So this is the figure of a *short* run, and it says so.
+# notebook there is time for a quarter of the steps only. So this is the figure of a *short* run, and it says so.
 # `mmcourse train captioner`, which made the finished captioner, goes on for 4,000 steps, from eyes that began with the
 # recipe `patches`.
 
@@ -392,7 +390,7 @@ from mmcourse.recipes.caption_data import FreshScenes
 seed_everything(0)
 from_scratch = Captioner(CaptionerConfig(max_length=16), tokenizer)
 scratch_history = fit(
-    from_scratch, loss, FreshScenes(tokenizer, size=64, each=2), steps=by_budget(smoke=5, standard=200, gpu=4000),
+    from_scratch, loss, FreshScenes(tokenizer, size=64, each=2), steps=by_budget(smoke=5, standard=150, gpu=4000),
     learning_rate=2e-3, description="from scratch",
 )  # fmt: skip
 _ = from_scratch.eval()
@@ -1177,7 +1175,7 @@ longest = max(len(characters.encode(text)) for scene in train.scenes for text in
 chinese_writer = make_writer(characters, longest=longest)
 fit(
     chinese_writer, loss, CaptionBatches([chinese_captions(scene) for scene in train.scenes], characters),
-    steps=by_budget(smoke=10, standard=300, gpu=4000), learning_rate=3e-3, description="Chinese",
+    steps=by_budget(smoke=10, standard=250, gpu=4000), learning_rate=3e-3, description="Chinese",
 )  # fmt: skip
 _ = chinese_writer.eval()
 

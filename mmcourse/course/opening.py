@@ -11,7 +11,7 @@ from mmcourse.runtime import budget, device, seed_everything, set_threads
 from mmcourse.train.trial import try_device
 
 
-def start(chapter: int) -> torch.Generator:
+def open_chapter(chapter: int) -> torch.Generator:
     """Prepares a chapter and says what it runs on; returns a CPU generator seeded with the chapter's number.
 
     The models of the course are so small that several threads mostly wait for each other, so there is one. An

@@ -11,6 +11,12 @@ SOURCE = """\
 # %% [markdown]
 # Read this and see `just = 1` and "just" as it is.
 
+# %% tags=["nbval-ignore-output"]
+generator = open_chapter(1)
+
+# %% [markdown]
+# Then.
+
 # %%
 x = 1
 
@@ -70,10 +76,10 @@ def test_good_chapter_has_no_problem_and_is_measured(look):
     report = look(RIGHT)
     assert report.problems == ()
     measures = report.measures
-    assert (measures.cells, measures.exercises, measures.figures, measures.most_code_lines) == (6, 2, 0, 5)
+    assert (measures.cells, measures.exercises, measures.figures, measures.most_code_lines) == (8, 2, 0, 5)
     assert measures.median_code_lines == 5
-    assert measures.words_per_text_cell == 5.5
-    assert str(measures).startswith("6 cells, 2 exercises, 0 figures, code cells of 5 lines")
+    assert measures.words_per_text_cell == 4
+    assert str(measures).startswith("8 cells, 2 exercises, 0 figures, code cells of 5 lines")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +90,8 @@ def test_good_chapter_has_no_problem_and_is_measured(look):
         ("# Between.", "# Said in\n# 2016. And later.", "begins with '2016.'"),
         ("# %% [markdown]\n# Between.", "# %%\nx = 1", "more than 2 code cells in a row"),
         ("# Between.", "# Between.\n\n# %%\n" + "\n".join(f"x{n} = {n}" for n in range(41)), "41 lines of code"),
+        ("open_chapter(1)", "open_chapter(2)", "the first code cell calls open_chapter(1), to say what"),
+        ('# %% tags=["nbval-ignore-output"]', "# %%", 'and is tagged "nbval-ignore-output"'),
         ('check("01-double", double)', 'check("01-value", double)', "followed by its check cell"),
         (
             "value = (\n    ### BEGIN SOLUTION\n    6 * 7\n    ### END SOLUTION\n)",
@@ -114,7 +122,7 @@ def test_exercises_and_registry_must_match(look):
 @pytest.mark.parametrize(("points", "accepted"), [("1", True), ("0", False)])
 def test_solution_must_pass_its_own_check(look, points, accepted):
     def change(solved, blank):
-        solved.cells[2].outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": points})]
+        solved.cells[4].outputs = [nbformat.v4.new_output("execute_result", data={"text/plain": points})]
 
     expected = "01_tiny, cell 01-double-check: the check does not accept the solution; mend the answer or the exercise"
     assert look(RIGHT, change).problems == (() if accepted else (expected,))
@@ -140,9 +148,9 @@ def picture(alt):
 
 def test_figure_needs_alt_text(look):
     def change(solved, blank):
-        solved.cells[1].outputs = [picture("a line")]
-        solved.cells[4].outputs = [picture("Gauge: recall")]
-        blank.cells[2].outputs = [picture(None)]
+        solved.cells[3].outputs = [picture("a line")]
+        solved.cells[6].outputs = [picture("Gauge: recall")]
+        blank.cells[4].outputs = [picture(None)]
 
     report = look(RIGHT, change)
     assert report.problems == (
@@ -154,7 +162,7 @@ def test_figure_needs_alt_text(look):
 @pytest.mark.parametrize("text", ["<object at 0x7f00aa00bb>", "read /home/ada/data.csv", r"read C:\Users\ada\data"])
 def test_output_of_one_machine_is_named(look, text):
     def change(solved, blank):
-        solved.cells[1].outputs = [nbformat.v4.new_output("stream", text=text)]
+        solved.cells[3].outputs = [nbformat.v4.new_output("stream", text=text)]
 
     (problem,) = look(RIGHT, change).problems
     assert "which another machine would not show" in problem
@@ -163,7 +171,7 @@ def test_output_of_one_machine_is_named(look, text):
 @pytest.mark.parametrize("text", ["see https://example.org/home/page", "0x1f", "a/tmp/b"])
 def test_output_of_every_machine_is_let_pass(look, text):
     def change(solved, blank):
-        solved.cells[1].outputs = [nbformat.v4.new_output("stream", text=text)]
+        solved.cells[3].outputs = [nbformat.v4.new_output("stream", text=text)]
 
     assert look(RIGHT, change).problems == ()
 
@@ -178,7 +186,7 @@ def test_output_of_every_machine_is_let_pass(look, text):
 )
 def test_leaked_answer_is_named(look, leak):
     def change(solved, blank):
-        leak(blank.cells[1])
+        leak(blank.cells[3])
 
     (problem,) = look(RIGHT, change).problems
     assert "left in the blank notebook" in problem

@@ -69,7 +69,7 @@ def test_what_doctor_and_the_first_line_of_a_chapter_say(pretended, capsys, chan
     assert finding.state == ("bad" if problem else "ok")
     assert problem in finding.remedy
     assert ("MMCOURSE_DEVICE=cpu" in finding.remedy) == bool(problem)
-    generator = course.start(3)
+    generator = course.open_chapter(3)
     assert generator.initial_seed() == 3
     said = capsys.readouterr().out
     if problem:
@@ -84,7 +84,7 @@ def test_a_budget_for_a_gpu_that_is_not_there(monkeypatch, capsys):
     monkeypatch.setenv("MMCOURSE_BUDGET", "gpu")
     monkeypatch.setenv("MMCOURSE_DEVICE", "cpu")
     before = torch.get_num_threads()
-    course.start(1)
+    course.open_chapter(1)
     torch.set_num_threads(before)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "This chapter runs on the CPU, in one thread."
