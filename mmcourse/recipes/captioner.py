@@ -7,6 +7,7 @@ vector of the thing that it names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -161,7 +162,7 @@ def caption_image(path: str | Path, *, model: str | Path | None = None, **option
 
     try:
         image = square(read_image(path), SIDE)
-        if model is not None and Path(model).expanduser().is_dir():
+        if model is not None and os.path.isdir(os.path.expanduser(model)):
             writer = Captioner.load(model)
         else:
             writer = load_trained("captioner", path=model).model

@@ -18,7 +18,7 @@ from mmcourse.course import cli
 from mmcourse.datasets import load_glyphs, make_scenes
 from mmcourse.metrics import retrieval
 from mmcourse.recipes import clip
-from mmcourse.recipes.base import RecipeError
+from mmcourse.recipes.base import RecipeError, choose_data, run_name
 from mmcourse.recipes.folder import Folder, FolderPart, open_folder
 from mmcourse.train.checkpoint import load_checkpoint
 
@@ -115,8 +115,13 @@ def stop(*_, **__):
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
-        (["--data", "{here}"], "holds neither metadata.jsonl nor metadata.csv; write one with file_name and text"),
+        (
+            ["--data", "{here}"],
+            "holds neither metadata.jsonl, metadata.csv nor metadata.parquet; write one",
+        ),
         (["--data", "{few}"], "holds 4 pictures that can be read, needed are 20; 1 of 5 pictures was skipped: 2.png"),
+        (["--data", "~nobody-here"], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
+        (["--data", "a" * 256], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--chunk", "-1"], "--chunk must be at least 1, got -1"),
         (["--data", "{good}", "--batch-size", "1"], "a batch needs two pairs or more"),
@@ -284,3 +289,14 @@ def test_texts_that_are_all_equal_are_told_before_training_and_leave_nothing_beh
     assert train("--data", path, "--steps", 2, "--batch-size", 4, "--out", tmp_path / "out") == 2
     assert "are 'a picture', which tells no picture from another; give each its own" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_names_of_folders_as_people_have_them(tmp_path):
+    long = tmp_path / ("猫" * 85)  # 255 bytes, the most that a disk takes
+    long.mkdir()
+    name = run_name(clip.RECIPE, choose_data(clip.RECIPE, long))
+    (tmp_path / f"{name}.unfinished.pt.12345678.part").write_bytes(b"")  # fits on the disk
+    other = tmp_path / os.fsdecode(b"r\xe9d")  # of another encoding
+    other.mkdir()
+    with pytest.raises(RecipeError, match=r"'.*r\\udce9d' is not UTF-8 text; rename it"):
+        choose_data(clip.RECIPE, other)

@@ -45,7 +45,7 @@ def hub_folder(place: str, name: str | None = None, *, kind: str) -> Path:
         EncoderUnavailableError: it is not on this machine, and cannot be fetched within a few seconds or at all.
     """
     name = place if name is None else name
-    folder = Path(place).expanduser()
+    folder = Path(os.path.expanduser(place))  # which leaves the ~ of nobody as it is
     if is_network(folder):
         return folder
     if folder.is_dir():
