@@ -127,7 +127,7 @@ def collect(data: str | Path) -> Collection | None:
         return Collection(partial(_glyphs, "train"), partial(_glyphs, "val"), (), {})
     folder = open_folder(Path(data), quiet=not is_main())
     parts = (partial(_pictures, part) for part in (folder.train, folder.held_out))
-    return Collection(*parts, folder.notes, {"data": folder.digest})
+    return Collection(*parts, folder.notes, folder.facts())
 
 
 def _glyphs(split: str) -> Texts:

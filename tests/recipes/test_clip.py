@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from folders import write_folder
+from PIL import Image
 
 from mmcourse import recipes
 from mmcourse.course import cli
@@ -300,3 +301,50 @@ def test_names_of_folders_as_people_have_them(tmp_path):
     other.mkdir()
     with pytest.raises(RecipeError, match=r"'.*r\\udce9d' is not UTF-8 text; rename it"):
         choose_data(clip.RECIPE, other)
+
+
+def pairs_of(*texts):
+    """A picture for each text; the towers see a column of their own for each, and one for each different text."""
+    names = sorted(set(texts))
+    return clip.Pairs(
+        torch.eye(len(texts)), torch.eye(len(names))[[names.index(t) for t in texts]], torch.arange(len(texts))
+    )
+
+
+def test_pictures_with_an_equal_text_are_no_wrong_answers():
+    right = clip.right_pictures(pairs_of("cat", "dog", "cat"))
+    assert right.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+    similarity = torch.tensor([[0.1, 0.2, 0.9], [0.0, 0.9, 0.1], [0.9, 0.1, 0.2]])  # each cat finds the other's picture
+    assert clip.measured(similarity, right).value == 0
+
+
+@pytest.mark.parametrize(("pictures", "last"), [(2, 1), (5, 1), (6, 5), (10, 5), (11, 10)])
+def test_what_the_data_cannot_miss_is_not_given(pictures, last):
+    worst = -torch.eye(pictures)  # each text likes its own picture least
+    quality = clip.measured(worst, torch.eye(pictures, dtype=torch.bool))
+    assert (quality.measure, quality.value) == (f"texts that do not find their picture {clip.FIRST[last]}", 1.0)
+    given = {int(name.rpartition("@")[2]) for name in quality.more if "recall" in name}
+    assert given == {k for k in (1, 5, 10) if k <= last}
+    assert all(value == 0 for name, value in quality.more.items() if "recall" in name)
+    nothing = clip.measured(worst, torch.ones(pictures, pictures, dtype=torch.bool))
+    assert "nothing to measure" in nothing.measure
+    assert not any("recall" in name for name in nothing.more)
+
+
+def test_a_folder_whose_pixels_changed_is_another_run(tmp_path):
+    write_folder(tmp_path / "pictures", 24)
+    before = open_folder(tmp_path / "pictures", quiet=True).facts()
+    assert open_folder(tmp_path / "pictures", quiet=True).facts() == before
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "pictures" / "5.png")
+    after = open_folder(tmp_path / "pictures", quiet=True).facts()
+    assert [name for name in before if before[name] != after[name]] == ["pixels"]
+
+
+def test_what_changes_the_result_is_asked_of_an_interrupted_run(tmp_path, monkeypatch):
+    kept, seen = tmp_path / "kept.pt", []
+    monkeypatch.setattr(clip, "fit", lambda *_, facts, **__: seen.append(facts) or SimpleNamespace(seconds=0.0))
+    monkeypatch.setattr(clip, "glyph_pairs", lambda part: pairs_of("cat", "dog", "cow", "hen"))
+    for options in ({}, {"chunk": 2}, {"mixed_precision": True}, {"batch_size": 2}):
+        clip.train(steps=1, checkpoint=kept, **options)
+    assert all(first != second for i, first in enumerate(seen) for second in seen[:i])
+    assert [seen[1]["chunk"], seen[2]["mixed_precision"], seen[3]["batch_size"]] == [2, True, 2]
