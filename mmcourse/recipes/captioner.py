@@ -92,7 +92,9 @@ def train(
     else:
         texts, notes, facts = collection.train(), collection.notes, facts | collection.facts
         tokenizer = WordTokenizer.train(texts.texts, VOCABULARY)
-        longest = min(LONGEST, max(len(tokenizer.encode(text, add_special=True)) for text in texts.texts))
+        longest = min(
+            LONGEST, max(len(tokenizer.encode(text, add_special=True, spelled=False)) for text in texts.texts)
+        )
         batches = Drawn(tokenizer, *texts, size=batch_size, longest=longest)
     config = {"model": asdict(CaptionerConfig(max_length=longest)), "vocabulary": tokenizer.vocabulary}
     seed_everything(0)
