@@ -184,7 +184,7 @@ def train(
         towers.to(device()), lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
         learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, mixed_precision=mixed_precision,
         checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, description="clip",
-        facts={"batch_size": size, "mixed_precision": mixed_precision, "chunk": chunk, **facts},
+        facts={"batch_size": size, "mixed_precision": mixed_precision, **facts},
     )  # fmt: skip
     return Made(towers, config, history.seconds, notes)
 
