@@ -10,6 +10,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch.nn import functional as F
 
+ROOM = 4_000_000  # numbers of a picture that are resized at a time
 TURNS = {  # what brings a picture upright, by its EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -91,6 +92,14 @@ def _reason(error: Exception) -> str:
 
 
 def square(image: torch.Tensor, size: int) -> torch.Tensor:
-    """A picture uint8 (3, H, W) of any size as a square (3, size, size): squeezed, nothing is cut off."""
-    resized = F.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)
-    return resized[0].round().clamp(0, 255).to(torch.uint8)
+    """A picture uint8 (3, H, W) of any size as a square (3, size, size): squeezed, nothing is cut off.
+
+    Rows are resized a few at a time, then columns: a large picture is never there as a whole in floating point.
+    """
+    rows = max(ROOM // (3 * image.shape[-1]), 1)
+    parts = [_resized(part, (part.shape[1], size)) for part in image.split(rows, dim=1)]  # each (3, rows, size)
+    return _resized(torch.cat(parts, dim=1), (size, size)).round().clamp(0, 255).to(torch.uint8)
+
+
+def _resized(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(image[None].float(), shape, mode="bilinear", antialias=True)[0]

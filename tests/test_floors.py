@@ -11,7 +11,7 @@ import mmcourse
 PACKAGE = Path(mmcourse.__file__).parent
 
 FLOORS = [
-    {"runtime", "cache", "content", "pictures"},
+    {"runtime", "cache", "content", "pictures", "metadata"},
     {"attention", "pooling", "losses", "metrics", "tokenizer", "decoding"},
     {"transformer", "datasets"},
     {"encoders", "lm", "fusion"},

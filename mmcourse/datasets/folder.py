@@ -1,14 +1,13 @@
 """Your own pictures, in the `imagefolder` convention of Hugging Face datasets.
 
-A folder holds pictures and one file `metadata.jsonl` or `metadata.csv` with a `file_name` (relative to the folder) and
-a `text` for each; every further column is kept. Datasets published in that form work unchanged.
+A folder holds pictures and one file `metadata.jsonl` (or `.csv`, `.parquet`) with a `file_name` (relative to the
+folder) and a `text` for each, or a list of several; every further column is kept. Datasets published in that form work
+unchanged.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -16,10 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mmcourse.metadata import METADATA, rows
 from mmcourse.pictures import read_image, square, unreadable
 from mmcourse.runtime import progress
-
-METADATA = ("metadata.jsonl", "metadata.csv")
 
 
 class FolderRecord(NamedTuple):
@@ -48,11 +46,11 @@ class ImageFolder:
         quiet: show no progress bar while the pictures are checked.
     Raises:
         FileNotFoundError: the folder, its metadata file or a picture that it names is missing.
-        ValueError: both metadata files are there, or a line is not as it should be; file and line number are named.
+        ValueError: several metadata files are there, or a line is not as it should be; file and line number are named.
     """
 
     def __init__(self, path: str | Path, *, text: str = "text", quiet: bool = False):
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))  # which leaves the ~ of nobody as it is
         records = list(_records(_metadata(self.path), text))
         reasons: dict[Path, str | None] = {}  # a picture may have several texts
         todo = dict.fromkeys(record.path for record in records)
@@ -77,23 +75,28 @@ def _metadata(folder: Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"path {str(folder)!r} is no folder; give the one that holds metadata.jsonl")
     there = [folder / name for name in METADATA if (folder / name).is_file()]
-    if len(there) == 2:
-        raise ValueError(f"folder {str(folder)!r} holds both {' and '.join(METADATA)}; keep the one that is right")
+    if len(there) > 1:
+        both = " and ".join(file.name for file in there)
+        raise ValueError(f"folder {str(folder)!r} holds both {both}; keep the one that is right")
     if not there:
         inside = sorted(file.parent.name for name in METADATA for file in folder.glob(f"*/{name}"))
         hint = f"open one of its folders: {', '.join(inside)}" if inside else "write one with file_name and text"
-        raise FileNotFoundError(f"folder {str(folder)!r} holds neither {' nor '.join(METADATA)}; {hint}")
+        names = f"neither {', '.join(METADATA[:-1])} nor {METADATA[-1]}"
+        raise FileNotFoundError(f"folder {str(folder)!r} holds {names}; {hint}")
     return there[0]
 
 
 def _records(metadata: Path, text_column: str) -> Iterator[FolderRecord]:
-    for number, row in _rows(metadata):
+    for number, row in rows(metadata):
         where = f"{metadata.name} line {number}"
         for column in ("file_name", text_column):
             value = row.get(column)
-            if not isinstance(value, str) or not value.strip():
+            listed = value if isinstance(value, list) and column == text_column else [value]
+            if not listed or not all(isinstance(each, str) and each.strip() for each in listed):
                 got = f"got {value!r}" if column in row else f"it has: {', '.join(map(str, row)) or 'nothing'}"
                 raise ValueError(f"{where} needs {column!r} with some text, {got}")
+            for each in listed:
+                _check_characters(f"{where} has in {column!r}", each)
         name, text = row.pop("file_name"), row.pop(text_column)
         slashes = PureWindowsPath(name)  # knows both kinds of slash
         if ".." in slashes.parts or slashes.root or slashes.drive:
@@ -101,54 +104,23 @@ def _records(metadata: Path, text_column: str) -> Iterator[FolderRecord]:
         path = _find(metadata.parent, name, slashes)
         if path is None:
             raise FileNotFoundError(f"{where} names the picture {name!r}, which is missing; add it or remove the line")
-        yield FolderRecord(path, text, row)
+        for each in text if isinstance(text, list) else [text]:  # a list is several texts
+            yield FolderRecord(path, each, row)
+
+
+def _check_characters(where: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ValueError(f"{where} {half!r}, half of a character and no text; write it anew") from None
 
 
 def _find(folder: Path, name: str, parts: PureWindowsPath) -> Path | None:
     """The file of a name, also where the table has Windows' slashes or composes accents otherwise than the disk."""
     other = parts.as_posix()
     names = dict.fromkeys((name, other, *(unicodedata.normalize(form, other) for form in ("NFC", "NFD"))))
-    return next((folder / each for each in names if (folder / each).is_file()), None)
-
-
-def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines of the file as dicts, each with its number in the file, counted from 1; empty lines are left out."""
-    try:
-        content = metadata.read_text(encoding="utf-8-sig")  # spreadsheets put a mark at the start
-    except UnicodeDecodeError as error:
-        line = metadata.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{metadata.name} line {line} is not UTF-8 text; save the file as UTF-8") from None
-    if metadata.suffix == ".csv":
-        yield from _csv_rows(metadata, content)
-        return
-    for number, line in enumerate(content.split("\n"), start=1):  # not splitlines: JSON text may hold other line ends
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                reason = f"{error.msg} at character {error.pos + 1}"
-                raise ValueError(f"{metadata.name} line {number} is not JSON: {reason}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{metadata.name} line {number} must be an object {{...}}, got {line.strip()[:40]}")
-            yield number, row
-
-
-def _csv_rows(metadata: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    header: list[str] = []
-    number = 1
-    try:
-        for cells in reader:
-            if cells and not header:
-                header = cells
-            elif cells:
-                if len(cells) > len(header):
-                    message = f"has {len(cells)} cells for {len(header)} columns; put text with commas in quotes"
-                    raise ValueError(f"{metadata.name} line {number} {message}")
-                yield number, dict(zip(header, cells, strict=False))
-            number = reader.line_num + 1  # a cell in quotes may hold line ends
-    except csv.Error as error:
-        raise ValueError(f"{metadata.name} line {reader.line_num} is not CSV: {error}") from None
+    return next((folder / each for each in names if os.path.isfile(folder / each)), None)  # a name too long is no file
 
 
 class LabeledPictures(NamedTuple):

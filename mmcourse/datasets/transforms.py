@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+STRIP = 8  # times as long as wide: the ends of such a picture are cut off before it is resized
 KEPT = 0.875  # of the shorter side, by classic networks: it becomes 256 pixels, of which the middle 224 are read
 CHANNELS = {
     1: "one channel is gray, repeat it with torch.cat([images] * 3, dim=-3)",
@@ -78,7 +79,7 @@ class Preprocessing:
 
         _check_pictures(images)
         mode = InterpolationMode(self.interpolation)
-        x = functional.resize(images, [self.shorter_side], interpolation=mode, antialias=True)
+        x = functional.resize(_middle(images), [self.shorter_side], interpolation=mode, antialias=True)
         x = functional.center_crop(x, [self.size])
         return functional.normalize(functional.to_dtype(x, torch.float32, scale=True), self.mean, self.std)
 
@@ -152,6 +153,20 @@ def _recolor(x: Tensor, factors: Tensor) -> Tensor:
     x = (mean + contrast * (x - mean)).clamp(0, 255)
     gray = functional.rgb_to_grayscale(x)
     return gray + saturation * (x - gray)
+
+
+def _middle(images: Tensor) -> Tensor:
+    """Pictures (…, 3, H, W) without the far ends of long strips, of which nobody sees anything once the center is cut.
+
+    Resized as a whole, a strip of 20,000 × 1 pixels would take gigabytes.
+    """
+    for dim in (-2, -1):
+        long, short = images.shape[dim], images.shape[-3 - dim]
+        if long > STRIP * short:
+            kept = 4 * short + 16  # twice what the center shows, and what resizing reads beside it
+            kept += (long - kept) % 2  # cut as much from either end
+            images = images.narrow(dim, max(long - kept, 0) // 2, min(kept, long))
+    return images
 
 
 def _to_uint8(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmcourse.tokenizer import Tokenizer
 Facts = dict[str, Any]
 KEY = "mmcourse"  # one entry of metadata: safetensors writes several in no particular order
 FORMAT = 1
+WORD = 40  # letters of a folder's name in that of its files, which may have 255 bytes
 OPTIONS = ("batch_size", "mixed_precision", "chunk")  # what a recipe's training may let one choose
 
 
@@ -112,10 +114,14 @@ def choose_data(recipe: Recipe, data: str | Path | None) -> str | Path | None:
         return data or next(iter(recipe.worlds), None)
     if not recipe.worlds:
         raise RecipeError(f"{recipe.name} is trained on its own data alone; leave --data out")
-    folder = Path(data).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(data))  # which leaves the ~ of nobody as it is
+    if not os.path.isdir(folder):  # nor is a name too long for the disk
         choices = ", ".join(recipe.worlds)
         raise RecipeError(f"--data must be {choices} or a folder with pictures and metadata.jsonl, got {str(data)!r}")
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError:
+        raise RecipeError(f"the name of the folder {str(folder)!r} is not UTF-8 text; rename it") from None
     return folder
 
 
@@ -126,7 +132,7 @@ def run_name(recipe: Recipe, data: str | Path | None) -> str:
     if isinstance(data, str):
         return f"{recipe.name}-{data}"
     where = data.resolve()
-    word = "".join(letter if letter.isalnum() else "-" for letter in where.name)
+    word = "".join(letter if letter.isalnum() else "-" for letter in where.name[:WORD])
     return f"{recipe.name}-{word}-{hashlib.sha256(str(where).encode()).hexdigest()[:6]}"
 
 

@@ -98,7 +98,7 @@ def on_colors(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def _pairs(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int | None = None) -> tuple[Tensor, Tensor]:
     """What is read and what is to be written: two tables (rows, T)."""
-    ids = tokenizer.encode_batch(texts, add_special=True).ids
+    ids = tokenizer.encode_batch(texts, add_special=True, spelled=False).ids  # a stranger's <eos> is text
     return tuple(shift(ids[:, :longest], pad_id=tokenizer.pad_id))
 
 
@@ -127,7 +127,7 @@ def collect(data: str | Path) -> Collection | None:
         return Collection(partial(_glyphs, "train"), partial(_glyphs, "val"), (), {})
     folder = open_folder(Path(data), quiet=not is_main())
     parts = (partial(_pictures, part) for part in (folder.train, folder.held_out))
-    return Collection(*parts, folder.notes, {"data": folder.digest})
+    return Collection(*parts, folder.notes, folder.facts())
 
 
 def _glyphs(split: str) -> Texts:

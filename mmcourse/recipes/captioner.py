@@ -7,6 +7,7 @@ vector of the thing that it names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -80,14 +81,20 @@ def train(
     """Trains on new scenes, on glyphs or on the pictures of a folder."""
     from mmcourse.recipes.registry import load_trained  # which imports this module
 
-    collection, facts, notes = collect(data), {"batch_size": batch_size, "each": EACH}, ()
+    collection, facts, notes = (
+        collect(data),
+        {"batch_size": batch_size, "each": EACH, "mixed_precision": mixed_precision},
+        (),
+    )
     if collection is None:
         tokenizer, longest = WordTokenizer.train(tiny_lm.texts(0, 20_000)), tiny_lm.CONTEXT
         batches: Callable[[int], CaptionBatch] = FreshScenes(tokenizer, size=batch_size, each=EACH)
     else:
         texts, notes, facts = collection.train(), collection.notes, facts | collection.facts
         tokenizer = WordTokenizer.train(texts.texts, VOCABULARY)
-        longest = min(LONGEST, max(len(tokenizer.encode(text, add_special=True)) for text in texts.texts))
+        longest = min(
+            LONGEST, max(len(tokenizer.encode(text, add_special=True, spelled=False)) for text in texts.texts)
+        )
         batches = Drawn(tokenizer, *texts, size=batch_size, longest=longest)
     config = {"model": asdict(CaptionerConfig(max_length=longest)), "vocabulary": tokenizer.vocabulary}
     seed_everything(0)
@@ -135,13 +142,15 @@ def evaluate_scenes(model: Captioner) -> Quality:
 @torch.no_grad()
 def evaluate_texts(model: Captioner, held_out: Texts) -> Quality:
     """The loss a token, and the same with each text beside the picture of another one: what pictures are worth."""
-    batches = Drawn(model.tokenizer, *held_out, size=BATCH, longest=model.config.max_length)
+    moved = held_out._replace(images=held_out.images.roll(1, dims=0))  # each text beside the picture of another
+    batches, others = (
+        Drawn(model.tokenizer, *texts, size=BATCH, longest=model.config.max_length) for texts in (held_out, moved)
+    )
     generator = torch.Generator().manual_seed(0)
     sums = torch.zeros(3, dtype=torch.float64)
     for rows in torch.arange(len(held_out.texts)).split(BATCH):
-        batch = batches.rows(rows, generator)
-        other = batch._replace(images=batch.images.roll(1, dims=0))
-        sums += torch.tensor([loss(model, each).item() for each in (batch, other)] + [1.0]) * len(rows)
+        both = [each.rows(rows, generator) for each in (batches, others)]
+        sums += torch.tensor([loss(model, batch).item() for batch in both] + [1.0]) * len(rows)
     value, exchanged, _ = (sums / sums[2]).tolist()
     more = {"with another picture beside each text": exchanged, "texts": len(held_out.texts)}
     return Quality("loss a token on pictures that were held out", value, None, more)
@@ -161,7 +170,7 @@ def caption_image(path: str | Path, *, model: str | Path | None = None, **option
 
     try:
         image = square(read_image(path), SIDE)
-        if model is not None and Path(model).expanduser().is_dir():
+        if model is not None and os.path.isdir(os.path.expanduser(model)):
             writer = Captioner.load(model)
         else:
             writer = load_trained("captioner", path=model).model

@@ -51,6 +51,13 @@ class Folder(NamedTuple):
     digest: str  # of names and texts: another one is another dataset
     dataset: ImageFolder
 
+    def facts(self) -> dict[str, str]:
+        """What a run must find again when it goes on: names, texts and every byte of the pictures."""
+        pixels = hashlib.sha256()
+        for path in (*self.train.pictures, *self.held_out.pictures):
+            pixels.update(hashlib.sha256(path.read_bytes()).digest())
+        return {"data": self.digest, "pixels": pixels.hexdigest()[:16]}
+
 
 def open_folder(path: Path, *, quiet: bool = False) -> Folder:
     """Opens an `ImageFolder` and keeps a tenth of its pictures, with all their texts, for measuring.

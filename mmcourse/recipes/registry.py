@@ -60,7 +60,7 @@ def load_trained(name: str, *, path: str | Path | None = None) -> Trained:
     """
     recipe = find(name)
     if path is not None:
-        return read_trained(Path(path).expanduser(), recipe)
+        return read_trained(Path(os.path.expanduser(path)), recipe)
     bundled, known = bundled_dir() / file_name(name), read_manifest().get(name)
     advice = f"install the course again, or make it with `mmcourse train {name}` and give its path"
     if known is None or not bundled.is_file():

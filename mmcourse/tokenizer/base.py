@@ -82,9 +82,12 @@ class Tokenizer(ABC):
     def eos_id(self) -> int | None:
         return self.ids.get(self.special_names[3])
 
-    def encode(self, text: str, *, add_special: bool = False) -> list[int]:
+    def encode(self, text: str, *, add_special: bool = False, spelled: bool = True) -> list[int]:
         """The ids of a text; with `add_special` between `<bos>` and `<eos>`, where the vocabulary has them.
 
+        Args:
+            spelled: a special token that the text spells out is taken for the special token. With False it is text
+                like any other, as it should be in what strangers write: their `<eos>` would end it.
         Raises:
             TypeError: `text` is not a str.
             ValueError: `text` holds half of a surrogate pair, which is no character.
@@ -92,7 +95,7 @@ class Tokenizer(ABC):
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}; encode_batch takes several texts")
         _check_characters(text)
-        inside = [index for part in self._parts(text) for index in self._part_ids(part)]
+        inside = [index for part in self._parts(text, spelled) for index in self._part_ids(part)]
         first, last = self._ends() if add_special else ([], [])
         return [self.ids[token] for token in first] + inside + [self.ids[token] for token in last]
 
@@ -100,9 +103,9 @@ class Tokenizer(ABC):
         """The same as `encode`, as tokens: for people to look at."""
         return [self.vocabulary[index] for index in self.encode(text, add_special=add_special)]
 
-    def encode_batch(self, texts: Iterable[str], *, add_special: bool = False) -> EncodedBatch:
+    def encode_batch(self, texts: Iterable[str], *, add_special: bool = False, spelled: bool = True) -> EncodedBatch:
         """Several texts as one table, shorter ones filled up with `<pad>` on the right."""
-        rows = [self.encode(text, add_special=add_special) for text in several_texts(texts)]
+        rows = [self.encode(text, add_special=add_special, spelled=spelled) for text in several_texts(texts)]
         longest = max(map(len, rows), default=0)
         if self.pad_id is None and any(len(row) < longest for row in rows):
             pad = self.special_names[0]
@@ -177,9 +180,9 @@ class Tokenizer(ABC):
         ]
         return ", ".join(found)
 
-    def _parts(self, text: str) -> Iterator[str]:
-        """The special tokens in a text, and what the text between them splits into."""
-        for index, part in enumerate([text] if self._special is None else self._special.split(text)):
+    def _parts(self, text: str, spelled: bool) -> Iterator[str]:
+        """The special tokens that a text spells out, and what the text between them splits into."""
+        for index, part in enumerate(self._special.split(text) if spelled and self._special else [text]):
             if index % 2:  # re.split puts what it matched at the odd places
                 yield part
             else:

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from PIL import Image, ImageOps
 
 from mmcourse.datasets import ImageFolder, read_image
 from mmcourse.datasets.folder import labeled_folder
+
+COMMAS = "save the file with commas"
 
 
 def picture(path, color=(200, 30, 10), mode="RGB", size=(12, 8), **options):
@@ -120,7 +123,22 @@ def test_missing_picture_is_named(tmp_path):
             "file_name,text\na.png,red, and more\n",
             "metadata.csv line 2 has 3 cells for 2 columns; put text with commas in quotes",
         ),
-        ('file_name,text\na.png,"red\n', "metadata.csv line 2 is not CSV: unexpected end of data"),
+        (
+            'file_name,text\na.png,"red\n',
+            "metadata.csv line 2 is not CSV: unexpected end of data; a quote that begins in it is not closed",
+        ),
+        (
+            'file_name,text\na.png,"red\na.png,blue\na.png,"green"\n',
+            "metadata.csv line 2 is not CSV: ',' expected after '\"'; a quote that begins in it is not closed",
+        ),
+        ("file_name;text\na.png;red\n", "metadata.csv line 1 has semicolons between the columns; " + COMMAS),
+        ("file_name\ttext\na.png\tred\n", "metadata.csv line 1 has tabs between the columns; " + COMMAS),
+        ("file_name,text\na.png,ok\n,,,\n", "metadata.csv line 3 is a row of commas and nothing else; remove it"),
+        (
+            "file_name,text,text\na.png,red,blue\n",
+            "metadata.csv line 1 names the column 'text' twice; rename or remove one",
+        ),
+        ("file_name,text\n".encode("utf-16"), "metadata.csv line 1 is not UTF-8 text; save the file as UTF-8"),
         (b"file_name,text\na.png,ok\na.png,r\xe9d\n", "metadata.csv line 3 is not UTF-8 text; save the file as UTF-8"),
     ],
 )
@@ -132,7 +150,8 @@ def test_bad_csv(tmp_path, content, message):
 
 def test_both_or_neither_metadata_file_or_no_folder(tmp_path):
     assert re.fullmatch(
-        r"folder '.*' holds neither metadata.jsonl nor metadata.csv; write one with file_name and text",
+        r"folder '.*' holds neither metadata.jsonl, metadata.csv nor metadata.parquet; write one with "
+        "file_name and text",
         said(tmp_path, FileNotFoundError),
     )
     picture(tmp_path / "train" / "a.png")
@@ -297,3 +316,48 @@ def test_names_are_found_with_other_slashes_and_other_accents(tmp_path, disk, ta
     jsonl(tmp_path, {"file_name": table, "text": "red"})
     data = opened(tmp_path)
     assert data[0][0].shape == (3, 8, 12)
+
+
+def test_a_list_is_several_texts_of_one_picture(tmp_path):
+    picture(tmp_path / "a.png")
+    jsonl(tmp_path, {"file_name": "a.png", "text": ["red", "a red card"], "by": "Ann"})
+    data = opened(tmp_path)
+    assert [(record.path.name, record.text, record.extra) for record in data.records] == [
+        ("a.png", "red", {"by": "Ann"}),
+        ("a.png", "a red card", {"by": "Ann"}),
+    ]
+    for wrong in ([], ["red", " "], ["red", 3]):
+        jsonl(tmp_path, {"file_name": "a.png", "text": wrong})
+        assert said(tmp_path) == f"metadata.jsonl line 1 needs 'text' with some text, got {wrong!r}"
+
+
+def test_half_characters_names_too_long_and_homes_of_nobody_get_a_sentence(tmp_path):
+    picture(tmp_path / "a.png")
+    jsonl(tmp_path, '{"file_name": "a.png", "text": "red \\ud83d"}')
+    expected = "metadata.jsonl line 1 has in 'text' '\\ud83d', half of a character and no text; write it anew"
+    assert said(tmp_path) == expected
+    jsonl(tmp_path, '{"file_name": "\\udcff.png", "text": "red"}')
+    assert "line 1 has in 'file_name' '\\udcff', half of a character" in said(tmp_path)
+    for name in ("猫" * 90 + ".png", "a\0.png", "b/" * 3_000):
+        jsonl(tmp_path, {"file_name": name, "text": "red"})
+        assert "which is missing; add it or remove the line" in said(tmp_path, FileNotFoundError)
+    assert "~nobody-here/pictures' is no folder" in said("~nobody-here/pictures", FileNotFoundError)
+
+
+def test_parquet_is_read_where_pyarrow_is_there_and_explained_elsewhere(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.parquet").write_bytes(b"PAR1 and then nothing")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as where it is not installed
+    expected = "metadata.parquet is read with the package pyarrow, which is not here; install pyarrow, or write"
+    assert said(tmp_path).startswith(expected)
+    monkeypatch.undo()
+    pyarrow = pytest.importorskip("pyarrow")
+    assert "metadata.parquet is no whole parquet file" in said(tmp_path)
+    from pyarrow import parquet
+
+    table = pyarrow.table({"file_name": ["a.png"], "text": [["red", "a red card"]], "stars": [3]})
+    parquet.write_table(table, tmp_path / "metadata.parquet")
+    assert [(record.text, record.extra) for record in opened(tmp_path).records] == [
+        ("red", {"stars": 3}),
+        ("a red card", {"stars": 3}),
+    ]

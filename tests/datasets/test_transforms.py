@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import ResNet50_Weights, ViT_B_16_Weights
 from torchvision.transforms.v2 import functional
 
-from mmcourse.datasets import Preprocessing, augment, load_photos, transforms
+from mmcourse.datasets import Preprocessing, augment, load_photos, square, transforms
 
 LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 # Both round to whole colors while they resize, in their own ways: pictures of the world agree to one color of 255.
@@ -251,3 +252,46 @@ def test_between_the_centers_of_the_outer_pixels_no_border_is_needed():
     torch.testing.assert_close(torch.nn.functional.grid_sample(x, inside, align_corners=False), border)
     zeros = torch.nn.functional.grid_sample(x, grid, align_corners=False)
     assert (zeros - border).abs().max() > 0.1
+
+
+class Largest(TorchDispatchMode):
+    """Sees how many numbers the largest tensor has that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for value in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(value, torch.Tensor) and not value._is_view():
+                self.numbers = max(self.numbers, value.numel())
+        return made
+
+
+@pytest.mark.parametrize("shape", [(20_000, 1), (1, 20_000), (3, 3_000)])
+def test_memory_follows_what_is_read_and_not_the_picture(shape):
+    image = pictures(1, 3, *shape)[0]
+    with Largest() as largest:
+        read = Preprocessing(size=64)(image)
+    assert read.shape == (3, 64, 64)
+    assert 64 * 64 * 3 <= largest.numbers <= 40 * 64 * 64 * 3
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("shape", [(400, 10), (401, 10), (8, 900), (8, 901)])
+def test_the_middle_of_a_long_strip_looks_as_if_the_whole_were_resized(monkeypatch, shape, interpolation):
+    image = pictures(1, 3, *shape)[0]
+    preprocess = Preprocessing(size=32, resize=40, interpolation=interpolation)
+    read = preprocess(image)
+    monkeypatch.setattr(transforms, "STRIP", 10_000)
+    whole = preprocess(image)
+    assert (read - whole).abs().max() < 0.02 * (whole.max() - whole.min())  # two colors of 255, from rounding
+
+
+def test_a_large_picture_is_squeezed_in_parts_to_the_same_square(monkeypatch):
+    image = pictures(1, 3, 900, 700)[0]
+    whole = torch.nn.functional.interpolate(image[None].float(), (64, 64), mode="bilinear", antialias=True)[0]
+    monkeypatch.setattr("mmcourse.pictures.ROOM", 50_000)
+    with Largest() as largest:
+        small = square(image, 64)
+    assert (small.float() - whole).abs().max() <= 0.5 + 1e-3
+    assert largest.numbers <= 900 * 64 * 3

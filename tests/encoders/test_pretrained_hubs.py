@@ -3,7 +3,9 @@
 Nothing here needs a network. The files lie as the hubs' own clients lay them out; libraries write them themselves.
 """
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -452,3 +454,75 @@ def test_a_download_goes_where_the_next_start_looks(torch_home, monkeypatch):
 def test_a_folder_that_holds_no_network(tmp_path):
     with pytest.raises(EncoderUnavailableError, match="is a folder without a config"):
         load_text_encoder(str(tmp_path))
+
+
+# --- as files arrive in life
+
+
+def half(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def pointer(file):
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 440449768\n")
+
+
+def sentence(load, folder):
+    """The whole message; one line that names the folder."""
+    with pytest.raises(ValueError, match=re.escape(str(folder))) as caught:
+        load(str(folder))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("spoil", "said"), [(half, "was fetched in part; delete it"), (pointer, "`git lfs pull`")])
+@pytest.mark.parametrize("kind", ["bert", "clip", "timm", "timm bin"])
+def test_weights_that_arrived_in_part_are_named(tmp_path, kind, spoil, said):
+    if kind.startswith("timm"):
+        save_timm(tmp_path, safe=kind == "timm")
+    else:
+        {"bert": save_bert, "clip": save_clip}[kind](tmp_path)
+    (file,) = [file for file in tmp_path.iterdir() if file.suffix in (".bin", ".safetensors")][:1]
+    for each in tmp_path.iterdir():
+        if each != file and each.suffix in (".bin", ".safetensors"):
+            each.unlink()
+    spoil(file)
+    message = sentence(load_text_encoder if kind == "bert" else load_image_encoder, tmp_path)
+    assert file.name in message
+    assert said in message
+
+
+def test_weights_of_another_size_are_named(tmp_path):
+    save_bert(tmp_path / "bert")
+    config = json.loads((tmp_path / "bert" / "config.json").read_text())
+    (tmp_path / "bert" / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
+    assert "cannot be used (" in sentence(load_text_encoder, tmp_path / "bert")
+    theirs = save_timm(tmp_path / "timm")
+    weights = {name: value[:1].clone() for name, value in theirs.state_dict().items() if value.dim()}
+    save_file(weights, tmp_path / "timm" / "model.safetensors", metadata={"format": "pt"})
+    assert "cannot be used (" in sentence(load_image_encoder, tmp_path / "timm")
+
+
+def test_a_text_encoder_without_its_tokenizer_is_told(tmp_path):
+    save_bert(tmp_path)
+    for file in tmp_path.glob("token*"):
+        file.unlink()
+    assert "has no tokenizer; copy tokenizer.json or vocab.txt" in sentence(load_text_encoder, tmp_path)
+
+
+def test_a_misspelled_name_with_a_valid_beginning(no_network):
+    with pytest.raises(EncoderUnavailableError, match=r"for resnet18 timm has weights .*a1_in1k.*, not 'a1_in1kk'"):
+        load_image_encoder("resnet18.a1_in1kk")
+
+
+def test_long_texts_are_cut_at_what_roberta_can_read(tmp_path):
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer(pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    tokenizer.model_max_length = 10**30  # as where nobody stated it
+    options = {**SMALL, "pad_token_id": 1, "vocab_size": len(tokenizer), "max_position_embeddings": 16}
+    transformers.RobertaModel(transformers.RobertaConfig(**options)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    encoder = load_text_encoder(str(tmp_path))
+    assert encoder.max_length == 14  # 16 positions, of which the first two are for the padding
+    word = TEXTS[0].split()[0]
+    assert encoder.encode([f"{word} " * 100]).isfinite().all()

@@ -172,3 +172,16 @@ def test_the_bundled_captioner_tells_the_truth():
     assert sum(true) >= 0.98 * len(true)
     points = captioner.pointing(model, batch, texts)
     assert sum(points) >= 0.8 * len(points)
+
+
+def test_a_text_that_spells_the_end_is_not_cut_there():
+    texts = ["a cat <eos> on a <bos> mat", "a dog"]
+    tokenizer = WordTokenizer.train(texts)
+    batches = caption_data.Drawn(
+        tokenizer, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), texts, torch.arange(2), size=2, longest=64
+    )
+    batch = batches.rows(torch.arange(2), torch.Generator())
+    assert (batch.targets == tokenizer.eos_id).sum(1).tolist() == [1, 1]
+    assert (batch.inputs == tokenizer.bos_id).sum(1).tolist() == [1, 1]
+    written = tokenizer.decode(batch.targets[0].tolist(), skip_special=True)
+    assert written == "a cat < eos > on a < bos > mat"

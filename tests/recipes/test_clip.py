@@ -12,13 +12,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from folders import write_folder
+from PIL import Image
 
 from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import load_glyphs, make_scenes
 from mmcourse.metrics import retrieval
 from mmcourse.recipes import clip
-from mmcourse.recipes.base import RecipeError
+from mmcourse.recipes.base import RecipeError, choose_data, run_name
 from mmcourse.recipes.folder import Folder, FolderPart, open_folder
 from mmcourse.train.checkpoint import load_checkpoint
 
@@ -115,8 +116,13 @@ def stop(*_, **__):
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
-        (["--data", "{here}"], "holds neither metadata.jsonl nor metadata.csv; write one with file_name and text"),
+        (
+            ["--data", "{here}"],
+            "holds neither metadata.jsonl, metadata.csv nor metadata.parquet; write one",
+        ),
         (["--data", "{few}"], "holds 4 pictures that can be read, needed are 20; 1 of 5 pictures was skipped: 2.png"),
+        (["--data", "~nobody-here"], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
+        (["--data", "a" * 256], "--data must be glyphs, scenes or a folder with pictures and metadata.jsonl, got"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--chunk", "-1"], "--chunk must be at least 1, got -1"),
         (["--data", "{good}", "--batch-size", "1"], "a batch needs two pairs or more"),
@@ -284,3 +290,62 @@ def test_texts_that_are_all_equal_are_told_before_training_and_leave_nothing_beh
     assert train("--data", path, "--steps", 2, "--batch-size", 4, "--out", tmp_path / "out") == 2
     assert "are 'a picture', which tells no picture from another; give each its own" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_names_of_folders_as_people_have_them(tmp_path):
+    long = tmp_path / ("猫" * 85)  # 255 bytes, the most that a disk takes
+    long.mkdir()
+    name = run_name(clip.RECIPE, choose_data(clip.RECIPE, long))
+    (tmp_path / f"{name}.unfinished.pt.12345678.part").write_bytes(b"")  # fits on the disk
+    other = tmp_path / os.fsdecode(b"r\xe9d")  # of another encoding
+    other.mkdir()
+    with pytest.raises(RecipeError, match=r"'.*r\\udce9d' is not UTF-8 text; rename it"):
+        choose_data(clip.RECIPE, other)
+
+
+def pairs_of(*texts):
+    """A picture for each text; the towers see a column of their own for each, and one for each different text."""
+    names = sorted(set(texts))
+    return clip.Pairs(
+        torch.eye(len(texts)), torch.eye(len(names))[[names.index(t) for t in texts]], torch.arange(len(texts))
+    )
+
+
+def test_pictures_with_an_equal_text_are_no_wrong_answers():
+    right = clip.right_pictures(pairs_of("cat", "dog", "cat"))
+    assert right.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+    similarity = torch.tensor([[0.1, 0.2, 0.9], [0.0, 0.9, 0.1], [0.9, 0.1, 0.2]])  # each cat finds the other's picture
+    assert clip.measured(similarity, right).value == 0
+
+
+@pytest.mark.parametrize(("pictures", "last"), [(2, 1), (5, 1), (6, 5), (10, 5), (11, 10)])
+def test_what_the_data_cannot_miss_is_not_given(pictures, last):
+    worst = -torch.eye(pictures)  # each text likes its own picture least
+    quality = clip.measured(worst, torch.eye(pictures, dtype=torch.bool))
+    assert (quality.measure, quality.value) == (f"texts that do not find their picture {clip.FIRST[last]}", 1.0)
+    given = {int(name.rpartition("@")[2]) for name in quality.more if "recall" in name}
+    assert given == {k for k in (1, 5, 10) if k <= last}
+    assert all(value == 0 for name, value in quality.more.items() if "recall" in name)
+    nothing = clip.measured(worst, torch.ones(pictures, pictures, dtype=torch.bool))
+    assert "nothing to measure" in nothing.measure
+    assert not any("recall" in name for name in nothing.more)
+
+
+def test_a_folder_whose_pixels_changed_is_another_run(tmp_path):
+    write_folder(tmp_path / "pictures", 24)
+    before = open_folder(tmp_path / "pictures", quiet=True).facts()
+    assert open_folder(tmp_path / "pictures", quiet=True).facts() == before
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "pictures" / "5.png")
+    after = open_folder(tmp_path / "pictures", quiet=True).facts()
+    assert [name for name in before if before[name] != after[name]] == ["pixels"]
+
+
+def test_what_changes_the_result_is_asked_of_an_interrupted_run(tmp_path, monkeypatch):
+    kept, seen = tmp_path / "kept.pt", []
+    monkeypatch.setattr(clip, "fit", lambda *_, facts, **__: seen.append(facts) or SimpleNamespace(seconds=0.0))
+    monkeypatch.setattr(clip, "glyph_pairs", lambda part: pairs_of("cat", "dog", "cow", "hen"))
+    for options in ({}, {"mixed_precision": True}, {"batch_size": 2}, {"chunk": 2}):
+        clip.train(steps=1, checkpoint=kept, **options)
+    plain, half, small, chunked = seen
+    changed = [{name for name in plain if plain[name] != other[name]} for other in (half, small, chunked)]
+    assert changed == [{"mixed_precision"}, {"batch_size"}, set()]  # in chunks it is the same run

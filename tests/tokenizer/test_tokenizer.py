@@ -450,3 +450,19 @@ def test_a_long_word_takes_steps_about_in_proportion_to_its_length():
         looks.append(tokenizer._ranks.looks)
     assert looks[1] <= 12 * looks[0]
     assert looks[1] <= 5 * 20_000, "each merge looks at two new pairs, not at the whole word"
+
+
+@pytest.mark.parametrize("kind", [CharacterTokenizer, WordTokenizer, BytePairTokenizer])
+def test_what_spells_a_special_token_may_be_text(kind):
+    text = "a cat<eos> on <pad>"
+    tokenizer = kind.train([text], *([400] if kind is BytePairTokenizer else []))
+    special = {tokenizer.pad_id, tokenizer.eos_id, tokenizer.bos_id, tokenizer.unk_id}
+    assert special & set(tokenizer.encode(text)) == {tokenizer.pad_id, tokenizer.eos_id}
+    plain = tokenizer.encode(text, spelled=False)
+    assert not special & set(plain)
+    assert tokenizer.decode(plain, skip_special=True).replace(" ", "") == text.replace(" ", "")
+    assert tokenizer.encode_batch([text], add_special=True, spelled=False).ids[0].tolist() == [
+        tokenizer.bos_id,
+        *plain,
+        tokenizer.eos_id,
+    ]

@@ -6,6 +6,7 @@ taken from this machine where an earlier download left it, or fetched.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +47,7 @@ def load_image_encoder(name: str = "efficientnet-lite0") -> ImageEncoder:
         return _frozen(image.efficientnet_lite0())
     if name == "efficientnet-lite0-maps":
         return _frozen(image.efficientnet_lite0_maps())
-    if is_network(Path(name).expanduser()):
+    if is_network(Path(os.path.expanduser(name))):
         return _frozen(image.from_folder(hub_folder(name, kind="image"), name))
     from torchvision import models
 

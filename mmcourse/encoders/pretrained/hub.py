@@ -14,12 +14,14 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 PROBE_SECONDS = 4.0
@@ -45,7 +47,7 @@ def hub_folder(place: str, name: str | None = None, *, kind: str) -> Path:
         EncoderUnavailableError: it is not on this machine, and cannot be fetched within a few seconds or at all.
     """
     name = place if name is None else name
-    folder = Path(place).expanduser()
+    folder = Path(os.path.expanduser(place))  # which leaves the ~ of nobody as it is
     if is_network(folder):
         return folder
     if folder.is_dir():
@@ -157,6 +159,41 @@ def weights_only() -> Iterator[None]:
 
 
 @contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """One sentence for whatever libraries raise over files that arrived in part or hold something else.
+
+    Raises:
+        ValueError: a file of weights is damaged or does not fit; named, with what to do.
+    """
+    files = [place] if place.is_file() else [file for pattern in WEIGHT_FILES for file in sorted(place.glob(pattern))]
+    for file in files:
+        if (fault := _fault(file)) is not None:
+            raise ValueError(f"the file {file} {fault}")
+    try:
+        yield
+    except Exception as error:  # those of transformers, timm, safetensors, torch and pickle
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        where = "file" if place.is_file() else "files in"
+        raise ValueError(f"the {where} {place} cannot be used ({reason}); fetch the network again") from error
+
+
+def _fault(file: Path) -> str | None:
+    """What is wrong with a file of weights that can be seen without building the network."""
+    with file.open("rb") as opened:
+        begin = opened.read(64)
+    if begin.startswith(b"version https://git-lfs"):
+        return "is a pointer of git-lfs and holds no weights; run `git lfs pull` in its folder, or fetch it again"
+    again = "is damaged or was fetched in part; delete it and fetch it again"
+    if file.suffix == ".safetensors":
+        try:
+            with safe_open(file, framework="pt"):
+                return None
+        except SafetensorError:
+            return again
+    return again if not begin or (begin.startswith(b"PK") and not zipfile.is_zipfile(file)) else None
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """transformers loads without bars and remarks."""
     from transformers.utils import logging
@@ -176,9 +213,9 @@ def from_folder(network_class: Any, folder: Path, **options: Any) -> nn.Module:
     """A network of transformers from a folder, in float32.
 
     Raises:
-        ValueError: the folder lacks some of its weights (they would be random).
+        ValueError: a file is damaged or does not fit, or some of the weights are missing (they would be random).
     """
-    with weights_only(), silence():
+    with reading(folder), weights_only(), silence():
         network, found = network_class.from_pretrained(
             folder,
             local_files_only=True,

@@ -195,8 +195,8 @@ def from_torchvision(name: str) -> ImageEncoder:
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
-    hub.checkpoint(weights.url, name, kind="image")  # now it is where torchvision looks for it
-    with hub.weights_only():
+    file = hub.checkpoint(weights.url, name, kind="image")  # now it is where torchvision looks for it
+    with hub.reading(file), hub.weights_only():
         network = models.get_model(name, weights=weights, progress=False)
     done = weights.transforms()
     preprocess = Preprocessing(
@@ -214,7 +214,14 @@ def from_timm(name: str) -> ImageEncoder:
     import timm
 
     plain = name.removeprefix("timm/")
+    architecture, _, tag = plain.partition(".")
+    tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        has = f"weights {', '.join(tags)}" if tags else "no weights"
+        raise hub.EncoderUnavailableError("image", name, f"is unknown: for {architecture} timm has {has}, not {tag!r}")
     stated = timm.get_pretrained_cfg(plain)
+    if stated is None:
+        raise hub.EncoderUnavailableError("image", name, "is known to timm, which has no weights for it")
     if stated.hf_hub_id:
         folder = hub.hub_folder(stated.hf_hub_id, name, kind="image")
         file = _weights(folder, stated.hf_hub_filename)
@@ -222,7 +229,7 @@ def from_timm(name: str) -> ImageEncoder:
         file = hub.checkpoint(stated.url, name, kind="image")
     else:
         raise hub.EncoderUnavailableError("image", name, "is known to timm, which has no weights for it")
-    return _timm(name, plain.partition(".")[0], stated, file)
+    return _timm(name, architecture, stated, file)
 
 
 def from_folder(folder: Path, name: str) -> ImageEncoder:
@@ -249,10 +256,10 @@ def _timm(name: str, architecture: str, stated: Any, file: Path, **options: Any)
     import timm
     from timm.models import load_state_dict
 
-    with hub.weights_only():
+    with hub.reading(file), hub.weights_only():
         weights = load_state_dict(str(file))
-    stated = dataclasses.replace(stated, source=None, file=None, state_dict=weights)
-    network = timm.create_model(architecture, pretrained=True, pretrained_cfg=stated, **options)
+        stated = dataclasses.replace(stated, source=None, file=None, state_dict=weights)
+        network = timm.create_model(architecture, pretrained=True, pretrained_cfg=stated, **options)
     facts = timm.data.resolve_data_config(pretrained_cfg=network.pretrained_cfg)
     network.pretrained_cfg.pop("state_dict")
     size = facts["input_size"][-1]

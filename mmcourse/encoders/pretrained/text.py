@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from mmcourse.encoders.bert import pool
 from mmcourse.encoders.pretrained import hub
 
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")  # files of tokenizers, of which one must be there
+
 
 class TokenBatch(NamedTuple):
     """ids: int64 (B, T), padded at the right; mask: bool (B, T), True where there is a token."""
@@ -122,7 +124,11 @@ def from_folder(folder: Path, name: str) -> TextEncoder:
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
-    with hub.silence():
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):  # an empty one would be made up
+        raise ValueError(
+            f"the folder {folder} has no tokenizer; copy tokenizer.json or vocab.txt from where it came from"
+        )
+    with hub.reading(folder), hub.silence():
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if config.model_type in ("clip", "clip_text_model"):
@@ -132,8 +138,16 @@ def from_folder(folder: Path, name: str) -> TextEncoder:
     if tokenizer.pad_token is None:  # GPT-2: any token will do, as the mask hides it
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
-    max_length = min(tokenizer.model_max_length, network.config.max_position_embeddings)
+    max_length = min(tokenizer.model_max_length, _positions(network))
     stated = folder / "sentence_bert_config.json"
     if stated.is_file():  # sentence-transformers reads less than the network could
         max_length = min(max_length, json.loads(stated.read_text(encoding="utf-8")).get("max_seq_length") or max_length)
     return TextEncoder(network, tokenizer, name=name, folder=folder, max_length=max_length)
+
+
+def _positions(network: nn.Module) -> int:
+    """Tokens that the network has positions for; RoBERTa and its kin count theirs from behind the padding's id."""
+    most = network.config.max_position_embeddings
+    tables = [module for name, module in network.named_modules() if name.endswith("position_embeddings")]
+    first = getattr(tables[0], "padding_idx", None) if tables else None
+    return most if first is None else most - first - 1
