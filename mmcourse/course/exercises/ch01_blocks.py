@@ -19,6 +19,10 @@ def causal_mask(length):
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
+def _length(generator):
+    return (int(torch.randint(9, 40, (), generator=generator)),)
+
+
 CAUSAL_MASK = Exercise(
     id="01-causal-mask",
     title="Nobody sees the future",
@@ -32,6 +36,7 @@ CAUSAL_MASK = Exercise(
         Case(name="7 tokens", inputs=lambda generator: (7,)),
         Case(name="a single token sees itself", inputs=lambda generator: (1,)),
     ),
+    fresh=(Case(name="a length of chance", inputs=_length),),
     mistakes=(
         Mistake(
             message="The mask is inverted: it is True for the future. Here True means “may attend”.",

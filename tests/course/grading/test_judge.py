@@ -101,6 +101,13 @@ def test_part_of_the_checks_gives_part_of_the_points(verdict):
     assert "blocked weights to 0" in found.mistake
 
 
+def test_a_table_of_the_examples_is_not_enough(verdict):
+    text = "TABLE = {n: torch.tensor([[j <= i for j in range(n)] for i in range(n)]) for n in (1, 4, 7)}\n"
+    found = verdict(f"import torch\n{text}def build_causal_mask(length):\n    return TABLE[length]")
+    assert (found.points, found.hidden) == (0, (0, 1)), found
+    assert all(ok for _, ok, _ in found.cases)
+
+
 def test_checks_before_a_loop_count(verdict):
     found = verdict(f"def build_causal_mask(length):\n    while length == 7: pass\n    return {MASK}")
     assert (found.status, found.passed, found.limit) == ("stopped", 1, "time")
