@@ -148,8 +148,8 @@ LOG_SUM_EXP = Exercise(
         Case(name="numbers of ordinary size", inputs=_rows(0.0, 1.0, -1.0)),
         Case(name="numbers near 1,000, where exp overflows", inputs=_rows(1000.0, 1000.0)),
         Case(name="numbers near −1,000, where exp is 0", inputs=_rows(-1000.0, -1000.0)),
-        Case(name="one row near 500 and one near −500", inputs=_rows(500.0, -500.0)),
-        Case(name="more dimensions in front", inputs=_rows(0.0, 60.0, shape=(2, 3), apart=300.0)),
+        Case(name="one row near 500 and one near −500", inputs=_rows(500.0, -500.0, apart=300.0)),
+        Case(name="more dimensions in front", inputs=_rows(0.0, 60.0, shape=(2, 3))),
     ),
     mistakes=(
         Mistake(
