@@ -68,7 +68,11 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """One exercise. `cases` may be left out for a plain value, which is then compared as it is."""
+    """One exercise. `cases` may be left out for a plain value, which is then compared as it is.
+
+    Where a case is an example with fixed inputs, `fresh` holds further ones with random inputs, for grading alone: a
+    table of the answers to the examples is no answer.
+    """
 
     id: str
     title: str
@@ -78,6 +82,7 @@ class Exercise:
     points: int
     reference: Any
     cases: tuple[Case, ...] = (Case(name="it is the right value"),)
+    fresh: tuple[Case, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     hints: tuple[str, ...] = ()
 

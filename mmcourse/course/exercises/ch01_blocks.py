@@ -19,6 +19,10 @@ def causal_mask(length):
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
+def _length(generator):
+    return (int(torch.randint(9, 40, (), generator=generator)),)
+
+
 CAUSAL_MASK = Exercise(
     id="01-causal-mask",
     title="Nobody sees the future",
@@ -32,6 +36,7 @@ CAUSAL_MASK = Exercise(
         Case(name="7 tokens", inputs=lambda generator: (7,)),
         Case(name="a single token sees itself", inputs=lambda generator: (1,)),
     ),
+    fresh=(Case(name="a length of chance", inputs=_length),),
     mistakes=(
         Mistake(
             message="The mask is inverted: it is True for the future. Here True means “may attend”.",
@@ -97,6 +102,12 @@ def _alone(generator):
     return q, k, v, causal_mask(4).tril(-1)
 
 
+def _unlike(generator):
+    """A causal mask on tokens that score themselves lowest, far below zero: only −∞ or close to it blocks the rest."""
+    q, k, v = torch.randn((3, 5, 8), generator=generator)
+    return q - 8 * k, k, v, causal_mask(5)
+
+
 MASKED_ATTENTION = Exercise(
     id="01-masked-attention",
     title="Attention with a mask",
@@ -108,7 +119,7 @@ MASKED_ATTENTION = Exercise(
     cases=(
         Case(
             name="a causal mask on 5 tokens",
-            inputs=lambda generator: (*torch.randn((3, 5, 8), generator=generator), causal_mask(5)),
+            inputs=_unlike,
         ),
         Case(name="padding in a batch of 2", inputs=_padded),
         Case(name="a token that may attend to nothing gets zeros", inputs=_alone),

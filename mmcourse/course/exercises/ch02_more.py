@@ -190,14 +190,20 @@ def _nan_from_empty(probabilities, targets, bins):
     return calibration_error(probabilities, targets, bins) * (1.0 if filled == bins else math.nan)
 
 
-def _answers(samples, classes, bins, *, size, follow):
-    """A model that is too sure, or too shy: large logits, and a target that follows them only so often."""
+def _answers(samples, classes, bins, *, size, follow, certain=False):
+    """A model that is too sure, or too shy: large logits, and a target that follows them only so often.
+
+    `certain`: the first answer has probability 1, the upper end of the last bin, and is wrong.
+    """
 
     def inputs(generator):
         probabilities = (size * torch.randn(samples, classes, generator=generator)).softmax(dim=1)
         follows = torch.rand(samples, generator=generator) < follow
         anyhow = torch.randint(classes, (samples,), generator=generator)
-        return probabilities, torch.where(follows, probabilities.argmax(dim=1), anyhow), bins
+        targets = torch.where(follows, probabilities.argmax(dim=1), anyhow)
+        if certain:
+            probabilities[0] = torch.eye(classes)[(targets[0] + 1) % classes]
+        return probabilities, targets, bins
 
     return inputs
 
@@ -223,7 +229,7 @@ CALIBRATION_ERROR = Exercise(
         ),
         Case(
             name="six answers, so that most bins are empty",
-            inputs=_answers(6, 4, 10, size=3.0, follow=0.5),
+            inputs=_answers(6, 4, 10, size=3.0, follow=0.5, certain=True),
             probe=one_number,
         ),
     ),

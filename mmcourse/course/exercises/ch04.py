@@ -316,6 +316,13 @@ def _walk(start, grow):
     return answer
 
 
+def _layers(generator):
+    """Kernels of 2 to 7, strides of 1 to 3; the first and the last have a stride."""
+    kernels = torch.randint(2, 8, (6,), generator=generator).tolist()
+    strides = torch.randint(1, 4, (6,), generator=generator).tolist()
+    return (list(zip(kernels, [2, *strides[1:5], 3], strict=True)),)
+
+
 RECEPTIVE_FIELD = Exercise(
     id="04-receptive-field",
     title="How far one number sees",
@@ -331,6 +338,7 @@ RECEPTIVE_FIELD = Exercise(
         Case(name="a single 1 × 1 convolution", inputs=lambda generator: ([(1, 1)],)),
         Case(name="ResNet's beginning", inputs=lambda generator: ([(7, 2), (3, 2), (3, 1), (3, 1)],)),
     ),
+    fresh=(Case(name="six layers of chance", inputs=_layers),),
     mistakes=(
         Mistake(
             message="The strides are ignored. Behind a stride of 2, one step to the side is two pixels of the picture.",

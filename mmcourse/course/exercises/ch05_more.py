@@ -97,6 +97,12 @@ def _without_kind(name):
     return our_name(name).rsplit(".", 1)[0]
 
 
+def _names_of_chance(generator):
+    """Every part of a block once, each in a layer of its own."""
+    layers = torch.randperm(48, generator=generator).tolist()
+    return _names(*(f"encoder.layer.{layer}.{part}" for layer, part in zip(layers, _PARTS, strict=False)))(generator)
+
+
 RENAME = Exercise(
     id="05-our-name",
     title="The same weights under other names",
@@ -123,6 +129,7 @@ RENAME = Exercise(
             probe=_translate,
         ),
     ),
+    fresh=(Case(name="parts and layers of chance", inputs=_names_of_chance, probe=_translate),),
     mistakes=(
         Mistake(
             message="“output.dense” was replaced first, and it is also the end of “attention.output.dense”. Handle the "

@@ -26,6 +26,11 @@ def _chain(*sizes):
     return [(after, before) for before, after in pairwise(sizes)]
 
 
+def _sizes(generator):
+    """Two widths and a number of classes."""
+    return tuple(int(torch.randint(low, 3 * low, (), generator=generator)) for low in (300, 1000, 12))
+
+
 LAYER_SHAPES = Exercise(
     id="06-layer-shapes",
     title="The undefined dimensions",
@@ -43,6 +48,7 @@ LAYER_SHAPES = Exercise(
         ),
         Case(name="two encoders of one size", inputs=_numbers(64, 64, 3), probe=lambda f, *x: _plain(f(*x))),
     ),
+    fresh=(Case(name="sizes of chance", inputs=_sizes, probe=lambda f, *x: _plain(f(*x))),),
     mistakes=(
         Mistake(
             message="The shapes are turned around. PyTorch stores the weight of Linear(inputs, outputs) as "

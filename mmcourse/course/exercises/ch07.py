@@ -294,6 +294,12 @@ def _grid_kept(rows, columns, width):
     return positions_2d(rows, columns, width).view(rows, columns, width)
 
 
+def _grid(generator):
+    """More rows than above and more columns than rows; the width is a multiple of four."""
+    rows, more, quarter = (int(torch.randint(low, low + 6, (), generator=generator)) for low in (5, 2, 2))
+    return rows, rows + more, 4 * quarter
+
+
 POSITIONS_2D = Exercise(
     id="07-positions-2d",
     title="Where a patch is",
@@ -307,6 +313,7 @@ POSITIONS_2D = Exercise(
         Case(name="a square of sixteen patches", inputs=lambda generator: (4, 4, 12)),
         Case(name="a single row", inputs=lambda generator: (1, 5, 4)),
     ),
+    fresh=(Case(name="a grid of chance", inputs=_grid),),
     mistakes=(
         Mistake(
             message="The patches are numbered in one line. Then the patch below is as far away as a whole row; give "

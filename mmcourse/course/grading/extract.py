@@ -28,6 +28,8 @@ class Source:
 
 _FILLING = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "clear", "sort", "reverse"}
 
+_UNSEEN = {"globals", "locals", "vars", "exec"}
+
 
 class Statement(NamedTuple):
     """One statement at the top of a cell."""
@@ -69,6 +71,29 @@ def _statement(node: ast.stmt, source: Source) -> Statement:
     return Statement(node, source, frozenset(bound(node)), frozenset(uses), frozenset(changed(node)))
 
 
+def _with_effects(sequence: list[Statement]) -> list[Statement]:
+    """The statements with what they bind and change unseen: by `exec`, or in a function above that they call."""
+    effects: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    found = []
+    for statement in sequence:
+        node = statement.node
+        deferred = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        calls = {c.func.id for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)}
+        binds = frozenset({"*"} if calls & _UNSEEN else ()).union(*(effects[n][0] for n in calls & effects.keys()))
+        changes = frozenset().union(*(effects[n][1] for n in calls & effects.keys()))
+        if deferred:
+            outer = {name for child in ast.walk(node) if isinstance(child, ast.Global) for name in child.names}
+            own = {name for child in node.body for name in bound(child)} | {
+                a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg)
+            }
+            inner = {name for child in node.body for name in changed(child)} - (own - outer)
+            effects[node.name] = binds | ({"*"} if outer else set()), changes | inner | outer
+        elif binds or changes:
+            statement = statement._replace(binds=statement.binds | binds, changes=statement.changes | changes)
+        found.append(statement)
+    return found
+
+
 def bound(node: ast.AST) -> Iterator[str]:
     """The names that a statement binds at the top of a notebook."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -97,6 +122,8 @@ def changed(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         name = node.func.attr
         inner = node.func.value if name in _FILLING or (name.endswith("_") and not name.startswith("_")) else None
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr"):
+        inner = node.args[0] if node.args else None
     while isinstance(inner, (ast.Attribute, ast.Subscript)):
         inner = inner.value
     if isinstance(inner, ast.Name):
@@ -127,7 +154,7 @@ def needed(names: Iterable[str], before: list[Source], after: list[Source], spar
     `spare` cells (a course cell that is missing or
     changed in the submission) come last.
     """
-    sequence = [statement for source in (*before, *after, *spare) for statement in statements(source)]
+    sequence = _with_effects([statement for source in (*before, *after, *spare) for statement in statements(source)])
     here = sum(len(statements(source)) for source in before)
     chosen: set[int] = set()
     waiting = [(name, here) for name in names]
@@ -141,7 +168,7 @@ def needed(names: Iterable[str], before: list[Source], after: list[Source], spar
         later = [n for n in range(here, len(sequence)) if name in sequence[n].binds]
         number = earlier[-1] if earlier else later[0] if later else None
         if number is None:
-            found = [n for n in range(min(place, here)) if "*" in sequence[n].binds]  # one of these imports may have it
+            found = [n for n in range(min(place, here)) if "*" in sequence[n].binds]  # one of these may bind it
         else:
             end = min(place, here) if earlier else number
             found = [number, *(n for n in range(number + 1, end) if name in sequence[n].changes)]

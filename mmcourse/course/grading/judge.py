@@ -96,7 +96,8 @@ class Judge:
     def _grade_once(self, exercise: Exercise, work: Work, salt: str, wall: float) -> Verdict:
         began = time.monotonic()
         link = self.nursery.start(self.limits, wall)
-        salted = with_inputs(exercise, f"{salt}/{exercise.id}", self.hidden.get(exercise.id, ()), link.hush)
+        hidden = (*exercise.fresh, *self.hidden.get(exercise.id, ()))
+        salted = with_inputs(exercise, f"{salt}/{exercise.id}", hidden, link.hush)
         result: Result | None = None
         problem = state = ""
         helpers: list[str] = []

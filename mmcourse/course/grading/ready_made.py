@@ -55,7 +55,49 @@ READY_MADE: dict[str, tuple[str, ...]] = {
     "09-clipped-precision": ("mmcourse.metrics:bleu",),
     "09-rouge-l": ("mmcourse.metrics:rouge_l",),
     "09-cider-weights": ("mmcourse.metrics:cider_d",),
+    "01-block": ("mmcourse.transformer:Block.forward", "mmcourse.transformer:Block.trace"),
+    "03-bigram": ("mmcourse.lm:Bigram.log_probabilities",),
+    "03-gpt-logits": ("mmcourse.lm:GPT.forward",),
+    "03-cached-step": ("mmcourse.attention:MultiHeadAttention.forward", "mmcourse.attention:KeyValueCache.append"),
+    "05-embed": ("mmcourse.encoders.bert:BERT.layers", "mmcourse.encoders.bert:BERT._embed"),
+    "06-gate": ("mmcourse.fusion.vectors:GatedFusion.forward", "mmcourse.fusion.vectors:GatedFusion.gate"),
+    "06-modality-dropout": ("mmcourse.fusion.views:ModalityDropout.forward",),
+    "07-words-ask-patches": (*_ATTENTION, "mmcourse.attention:MultiHeadAttention.forward"),
+    "07-padded-words": (*_ATTENTION, "mmcourse.attention:MultiHeadAttention.forward"),
+    "08-temperature-gradient": ("torch.autograd:grad", "torch.autograd:backward"),  # "without autograd", it is asked
+    "08-hard-negatives": (f"{_LOSSES}:info_nce",),
 }
+# Exercises for which nothing is ready-made, and why.
+NOTHING_READY: dict[str, str] = {
+    "00-numbers": "a number to work out",
+    "00-to-tensor": "torchvision's own takes NumPy arrays, and to watch it every answer would have to load torchvision",
+    "00-count-true": "the judge of the world is to be called; counting its verdicts is the exercise",
+    "00-chance": "a number to work out",
+    "00-best-sentence": "argmax is the answer itself; along which dimension is the exercise",
+    "01-parameter-count": "a number to work out",
+    "02-label-smoothing": "one_hot is a part; torch smooths inside its loss only and returns no targets",
+    "02-perplexity": "a number to work out",
+    "03-count-pairs": "learn_merges counts inside and returns merges, no counts",
+    "04-normalize": "torchvision's normalize is a part; the scale before it is the exercise",
+    "04-color-histogram": "histc and bincount are parts, for one channel at a time",
+    "04-fair-scaling": "whose statistics to take is the exercise; mean and std are parts",
+    "04-receptive-field": "nothing in the library or in torch computes it",
+    "04-frozen-features": "the library's own takes its pretrained encoders, not a network with a head",
+    "05-our-name": "the library copies whole checkpoints and translates no single name to these",
+    "05-search": "cosine_similarity and topk are its parts",
+    "05-mean-cosine": "cosine_similarity is a part; leaving out the diagonal is the exercise",
+    "05-probe": "lstsq is a part; no function of the library fits a probe",
+    "06-layer-shapes": "a few numbers to work out",
+    "06-interaction": "no function of the library takes it apart",
+    "07-co-attention": "the attentions are handed in; the library's layer makes its own",
+    "07-identity-start": "the library does it while it builds a whole layer",
+    "07-pointing-game": "no function of the library scores maps",
+    "07-attention-mass": "no function of the library scores maps",
+    "08-similarity": "contrastive_logits takes unit vectors; to make them so is the exercise",
+    "08-prompt-ensemble": "normalize is a part; the order of mean and normalization is the exercise",
+    "09-length-penalty": "beam_search divides inside and takes no finished sentences",
+}
+READY_MADE |= dict.fromkeys(NOTHING_READY, ())
 
 # The same under the names that torch has for its parts.
 _PARTS = {
@@ -66,6 +108,11 @@ _PARTS = {
     "conv2d": ("convolution", "_convolution", "mkldnn_convolution", "thnn_conv2d", "_slow_conv2d"),
     "logsumexp": ("special_logsumexp",),
 }
+
+
+def by_operators(place: str) -> bool:
+    """Whether calls are seen by `Operators`; those of Python functions outside torch's core are seen by `watch`."""
+    return place.startswith(("torch:", "torch.")) and not place.startswith("torch.autograd:")
 
 
 def found(place: str) -> Any:
@@ -82,7 +129,7 @@ class Operators(TorchFunctionMode):
     def __init__(self, ready_made: Iterable[str], note: Callable[[str, str], None]) -> None:
         super().__init__()
         self.note = note
-        names = {place.rpartition(":")[2] for place in ready_made if place.startswith("torch")}
+        names = {place.rpartition(":")[2] for place in ready_made if by_operators(place)}
         self.starts = {start: name for name in names for start in _PARTS.get(name, ())}
         self.names = names
 
@@ -103,7 +150,7 @@ def watch(ready_made: Iterable[str], note: Callable[[str, str], None]) -> None:
     So another name, another module, a reference taken before or `__wrapped__` lead to the same.
     """
     for place in ready_made:
-        if not place.startswith("torch"):
+        if not by_operators(place):
             _exchange(inspect.unwrap(found(place)), place.rpartition(":")[2], note)
 
 

@@ -85,6 +85,26 @@ ELSEWHERE = {
     "a counter": (("from collections import Counter\nrows = Counter()", "rows.update('aab')"), "rows['a'] == 2"),
     "a tensor changed in place": (("rows = torch.zeros(2)", "rows.add_(1)", "rows[0] = 3"), "rows.sum() == 4"),
     "a magic in front": (("%time n = 4",), "n == 4"),
+    "a line magic above": (("%matplotlib inline\n%load_ext autoreload\nn = 4",), "n == 4"),
+    "globals": (("globals()['n'] = 4",), "n == 4"),
+    "globals, updated": (("globals().update(n=4, m=5)",), "n + m == 9"),
+    "globals in a function": (("def make(name):\n    globals()[name] = 4", "make('n')"), "n == 4"),
+    "exec": (("exec('n = 4')",), "n == 4"),
+    "exec of a text from elsewhere": (("text = 'n = 4'", "exec(text)"), "n == 4"),
+    "exec in a loop": (("for i in range(3):\n    exec(f'n{i} = {i}')",), "n0 + n1 + n2 == 3"),
+    "a star import of one's own course": (("from mmcourse.attention import *",), "callable(split_heads)"),
+    "a list filled by a function": (("rows = []", "def fill(n):\n    rows.append(n)", "fill(4)"), "rows == [4]"),
+    "a global of a function": (("n = 1", "def more():\n    global n\n    n += 3", "more()"), "n == 4"),
+    "a global made by a function": (("def make():\n    global n\n    n = 4", "make()"), "n == 4"),
+    "setattr": (("class Rows: pass", "setattr(Rows, 'first', 4)"), "Rows.first == 4"),
+    "setdefault in a loop": (
+        ("rows = {}", "for w in 'aab':\n    rows.setdefault(w, []).append(1)"),
+        "len(rows['a']) == 2",
+    ),
+    "a default dictionary": (
+        ("from collections import defaultdict\nrows = defaultdict(int)", "for w in 'aab':\n    rows[w] += 1"),
+        "rows['a'] == 2",
+    ),
 }
 
 
@@ -99,6 +119,13 @@ def test_part_of_the_checks_gives_part_of_the_points(verdict):
     found = verdict(f"def masked_attention(q, k, v, mask):\n    {right}    return w @ v", "01-masked-attention")
     assert (found.status, found.passed, found.points) == ("wrong", 2, 2)
     assert "blocked weights to 0" in found.mistake
+
+
+def test_a_table_of_the_examples_is_not_enough(verdict):
+    text = "TABLE = {n: torch.tensor([[j <= i for j in range(n)] for i in range(n)]) for n in (1, 4, 7)}\n"
+    found = verdict(f"import torch\n{text}def build_causal_mask(length):\n    return TABLE[length]")
+    assert (found.points, found.hidden) == (0, (0, 1)), found
+    assert all(ok for _, ok, _ in found.cases)
 
 
 def test_checks_before_a_loop_count(verdict):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
+import torch
 
 from mmcourse.course.exercises import all_exercises
 from mmcourse.course.grading import ready_made
+
+EXERCISES = all_exercises()
 
 WAYS = {
     "torch.ops.aten.logsumexp.default": "torch.ops.aten.logsumexp.default(z, [-1])",
@@ -56,9 +61,87 @@ def test_an_import_is_no_tampering(verdict):
     assert not [said for said in found.tampering if "replaces" in said], found
 
 
-def test_everything_that_is_named_exists():
-    ids = {exercise.id for exercise in all_exercises()}
-    assert set(ready_made.READY_MADE) <= ids
-    for places in ready_made.READY_MADE.values():
-        for place in places:
-            assert callable(ready_made.found(place)), place
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
+def test_every_exercise_says_what_is_ready_made_for_it(exercise):
+    places = ready_made.READY_MADE[exercise.id]
+    assert bool(places) != bool(ready_made.NOTHING_READY.get(exercise.id)), "name functions, or say why there are none"
+    for place in places:
+        assert callable(ready_made.found(place)), place
+
+
+def test_nothing_is_said_of_exercises_that_do_not_exist():
+    assert set(ready_made.READY_MADE) == {exercise.id for exercise in EXERCISES}
+
+
+Z, Y = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
+CALLS = {  # torch's own are seen only when they are given something that they can take
+    "torch.nn.functional:scaled_dot_product_attention": (Z, Z, Z),
+    "torch.nn.functional:multi_head_attention_forward": (
+        *(torch.zeros(1, 1, 2) for _ in range(3)),
+        *(2, 1, torch.zeros(6, 2), None, None, None, False, 0.0, torch.zeros(2, 2), None),
+    ),
+    "torch:_softmax_backward_data": (Z, Z, -1, torch.float32),
+    "torch.nn.functional:nll_loss": (Z, Y),
+    "torch.nn.functional:cross_entropy": (Z, Y),
+    "torch:logsumexp": (Z, -1),
+    "torch.Tensor:logsumexp": (Z, -1),
+    "torch.nn.functional:conv2d": (torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 2, 2)),
+}
+NAMED_PLACES = [(exercise, place) for exercise, places in ready_made.READY_MADE.items() for place in places]
+
+
+@pytest.mark.parametrize(("exercise", "place"), NAMED_PLACES, ids=[f"{e}-{place}" for e, place in NAMED_PLACES])
+def test_an_answer_that_wraps_a_ready_made_function_is_noticed(exercise, place):
+    """Called through a name from before the watch began, as an answer that imports it at its top does."""
+    function = inspect.unwrap(ready_made.found(place))
+    code = getattr(function, "__code__", None)
+    kept = code and (code, function.__defaults__, function.__kwdefaults__)
+    noted = []
+    try:
+        ready_made.watch(ready_made.READY_MADE[exercise], lambda *note: noted.append(note))
+        with ready_made.Operators(ready_made.READY_MADE[exercise], lambda *note: noted.append(note)):
+            if ready_made.by_operators(place):
+                function(*CALLS[place])
+            else:
+                with pytest.raises((TypeError, AttributeError)):
+                    function()  # what it needs is missing: it was called all the same
+    finally:
+        _restore(exercise)
+    assert ("ready-made", place.rpartition(":")[2]) in noted
+    assert not kept or kept == (function.__code__, function.__defaults__, function.__kwdefaults__)
+
+
+ORIGINALS = {
+    place: (function, function.__code__, function.__defaults__, function.__kwdefaults__)
+    for place, function in ((place, inspect.unwrap(ready_made.found(place))) for _, place in NAMED_PLACES)
+    if not ready_made.by_operators(place)
+}
+
+
+def _restore(exercise):
+    """The functions as they were, for the tests that come after."""
+    for place in ready_made.READY_MADE[exercise]:
+        if place in ORIGINALS:
+            function, code, defaults, options = ORIGINALS[place]
+            function.__code__, function.__defaults__, function.__kwdefaults__ = code, defaults, options
+            function.__dict__.pop("__signature__", None)
+
+
+WRAPPED = {
+    "08-hard-negatives": "from mmcourse.losses import info_nce\n"
+    "def loss_with_negatives(images, texts, swapped, scale):\n"
+    "    return info_nce(images, texts, scale=scale, negatives=swapped)",
+    "08-temperature-gradient": "def scale_gradient(cosines, log_scale):\n"
+    "    t = torch.tensor(float(log_scale), requires_grad=True)\n    y = torch.arange(len(cosines))\n"
+    "    z = t.exp() * cosines\n    (F.cross_entropy(z, y) / 2 + F.cross_entropy(z.T, y) / 2).backward()\n"
+    "    return t.grad.item()",
+    "07-padded-words": "def patches_ask_words(q, k, v, lengths):\n"
+    "    real = torch.arange(k.shape[1]) < lengths[:, None]\n"
+    "    return F.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None]).nan_to_num()",
+}
+
+
+@pytest.mark.parametrize(("exercise", "text"), WRAPPED.items(), ids=WRAPPED)
+def test_a_wrapped_function_earns_nothing(verdict, exercise, text):
+    found = verdict(f"import torch\nfrom torch.nn import functional as F\n{text}", exercise)
+    assert (found.status, found.points) == ("forbidden", 0), found
