@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,19 @@ def find_submissions(paths: Iterable[Path], leave_out: Collection[Path] = ()) ->
     if not found:
         raise CourseError("there is no notebook (.ipynb) in " + ", ".join(str(path) for path in paths))
     return sorted(found.values(), key=lambda one: (one.student, one.name))
+
+
+def share_of(handed_in: Sequence[Submission], share: str) -> list[Submission]:
+    """The submissions of one share: of `3/20`, the third and then every twentieth, so that the shares are about equal.
+
+    Raises:
+        CourseError: it is no share, such as `0/20`.
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", share, re.ASCII)
+    number, shares = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= shares:
+        raise CourseError(f"share must be like 3/20, from 1/20 to 20/20, got {share!r}")
+    return list(handed_in[number - 1 :: shares])
 
 
 def _below(root: Path, left_out: Collection[str]) -> Iterator[Submission]:

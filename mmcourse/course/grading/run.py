@@ -2,7 +2,8 @@
 
 Each graded submission is kept beside the table, in `{table}.parts`, under a name that depends on everything its verdict
 depends on: the file, the exercises, the limits. A stopped run finds what it had and goes on; a changed file or exercise
-is graded anew.
+is graded anew. For the same reason several machines can share the work: each grades its share into the same folder, and
+the run without a share finds everything done and writes the table.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any
 import mmcourse
 from mmcourse.content import PACKAGE
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import report
-from mmcourse.course.grading.collection import Submission, find_submissions, read_plainly
+from mmcourse.course.grading import cluster, report
+from mmcourse.course.grading.collection import Submission, find_submissions, read_plainly, share_of
 from mmcourse.course.grading.patience import BUSY, MORE_TIME
 from mmcourse.course.grading.sandbox import Limits, environment
 from mmcourse.course.workspace import chapter_paths
@@ -61,6 +62,8 @@ def grade_submissions(
     salt: str = "",
     pages: Path | str | None = None,
     chapters: Path | str | None = None,
+    share: str | None = None,
+    dask: str | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Summary:
     """Grades notebooks and writes a table with a row for every exercise of every submission.
@@ -74,6 +77,8 @@ def grade_submissions(
         salt: other text, other random inputs.
         pages: the folder of the feedback pages (default: `feedback` beside the table).
         chapters: where the course's notebooks are, if not in the course.
+        share: "3/20" grades the third of twenty shares and writes no table; a run without it then does.
+        dask: the address of a Dask scheduler, whose workers grade instead of processes here.
         tell: hears a line about every submission, and warnings.
     Raises:
         CourseError: nothing to grade, or the grader itself does not start.
@@ -94,17 +99,28 @@ def grade_submissions(
     }
     place = table.with_name("feedback") if pages is None else Path(pages)
     handed_in = find_submissions([Path(path) for path in paths], leave_out=(table, folder, place))
-    course = _digest_of_course(settings)
+    handed_in = handed_in if share is None else share_of(handed_in, share)
+    course = digest_of_course(settings)
     keys = {one: _key(one, course) for one in handed_in}
     waiting = [one for one in handed_in if not _settled(folder / f"{keys[one]}.json", time_limit)]
     folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(one: Submission, record: dict[str, Any]) -> None:
-        write_in_one_step(folder / f"{keys[one]}.json", json.dumps(record, indent=1))
+    done = 0
 
-    lacking = _grade_all(waiting, keep, settings, min(workers, max(1, len(waiting))), tell) if waiting else []
-    records = [json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in]
-    report.write(table, place, records)
+    def keep(one: Submission, record: dict[str, Any]) -> None:
+        nonlocal done
+        write_in_one_step(folder / f"{keys[one]}.json", json.dumps(record, indent=1))
+        done += 1
+        tell(f"{done} of {len(waiting)}: {one.student}, {one.name}: {_points(record)}")
+
+    lacking: list[str] = []
+    if waiting and dask is not None:
+        lacking = cluster.grade_on(dask, waiting, keep, settings, course)
+    elif waiting:
+        lacking = _grade_all(waiting, keep, settings, min(workers, len(waiting)), tell)
+    if share is None:
+        records = [json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in]
+        report.write(table, place, records)
     for text in lacking:
         tell(warning(text))
     kept = len(handed_in) - len(waiting)
@@ -123,7 +139,7 @@ def warning(missing: str) -> str:
     return f"WARNING: this system does not offer {missing}. Do not grade submissions here that you do not trust."
 
 
-def _digest_of_course(settings: dict[str, Any]) -> str:
+def digest_of_course(settings: dict[str, Any]) -> str:
     """What every verdict depends on: the exercises, the grader, the settings, the course's notebooks."""
     digest = hashlib.sha256(json.dumps([mmcourse.__version__, settings], sort_keys=True).encode())
     files = sorted((PACKAGE / "course").rglob("*.py"))
@@ -150,7 +166,7 @@ def _ungraded(one: Submission, status: str, problem: str) -> dict[str, Any]:
     return {**facts, "problem": problem, "status": status, "verdicts": []}
 
 
-class _Desk:
+class Desk:
     """A grading process, started again if it ends."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -231,12 +247,10 @@ def _grade_all(
     for one in waiting:
         todo.put(one)
     problems: list[BaseException] = []
-    desks = [_Desk(settings) for _ in range(workers)]
+    desks = [Desk(settings) for _ in range(workers)]
     lock = threading.Lock()
-    done = 0
 
-    def work(desk: _Desk) -> None:
-        nonlocal done
+    def work(desk: Desk) -> None:
         try:
             desk.start()
             if desk is desks[0]:
@@ -250,8 +264,6 @@ def _grade_all(
                 record = desk.grade(one)
                 with lock:
                     keep(one, record)
-                    done += 1
-                    tell(f"{done} of {len(waiting)}: {one.student}, {one.name}: {_points(record)}")
         except BaseException as error:
             problems.append(error)
         finally:
