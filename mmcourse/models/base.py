@@ -67,11 +67,13 @@ class PictureTextModel(nn.Module):
         """
         values, weights, tokenizer = read_folder(folder, cls.__name__)
         model = cls(config_from(cls.Config, values["config"]), tokenizer)
-        for name, mark in model._fingerprints().items() if check_pretrained else ():
-            if mark != values["pretrained"].get(name):
+        marks = values["pretrained"]
+        for path, part in model._pretrained().items() if check_pretrained else ():
+            # Earlier versions wrote a mark under the name of its network, which two towers may share.
+            if part.fingerprint != marks.get(path, marks.get(part.name)):
                 raise ValueError(
-                    f"the pretrained network {name!r} is not the one that the model was trained with, so it would see "
-                    "other features; install the versions of then, train again, or pass check_pretrained=False"
+                    f"the pretrained network {part.name!r} is not the one that the model was trained with, so it would "
+                    "see other features; install the versions of then, train again, or pass check_pretrained=False"
                 )
         fill(model, weights, model._stored())
         return model.eval() if device is None else model.eval().to(device)
@@ -90,7 +92,7 @@ class PictureTextModel(nn.Module):
         return {path: part for path, part in parts if isinstance(part, ImageEncoder | TextEncoder)}
 
     def _fingerprints(self) -> dict[str, str]:
-        return {part.name: part.fingerprint for part in self._pretrained().values()}
+        return {path: part.fingerprint for path, part in self._pretrained().items()}
 
     def _stored(self) -> dict[str, Tensor]:
         """The weights that are this model's own."""

@@ -526,3 +526,12 @@ def test_long_texts_are_cut_at_what_roberta_can_read(tmp_path):
     assert encoder.max_length == 14  # 16 positions, of which the first two are for the padding
     word = TEXTS[0].split()[0]
     assert encoder.encode([f"{word} " * 100]).isfinite().all()
+
+
+def test_a_classifier_of_another_size_is_not_left_random(tmp_path):
+    save_timm(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**content, "num_classes": 9}))
+    said = sentence(load_image_encoder, tmp_path)
+    assert "has a classifier of 7 classes" in said
+    assert "mend num_classes" in said

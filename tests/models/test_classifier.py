@@ -175,8 +175,12 @@ def test_pretrained_encoders_are_frozen_named_and_not_stored(tmp_path):
     assert not (tmp_path / "tokenizer.json").exists()
     torch.testing.assert_close(run(MultiModalModel.load(tmp_path)), expected, rtol=0, atol=1e-6)
     content = json.loads((tmp_path / "config.json").read_text())
-    assert content["pretrained"].keys() == {"efficientnet-lite0", "minilm"}
-    content["pretrained"]["minilm"] = "another"
+    paths = {"image_encoder.encoder": "efficientnet-lite0", "text_encoder.encoder": "minilm"}
+    assert content["pretrained"].keys() == paths.keys()
+    earlier = {name: content["pretrained"][path] for path, name in paths.items()}  # as the first versions wrote them
+    (tmp_path / "config.json").write_text(json.dumps({**content, "pretrained": earlier}))
+    MultiModalModel.load(tmp_path)
+    content["pretrained"]["text_encoder.encoder"] = "another"
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="the pretrained network 'minilm' is not the one"):
         MultiModalModel.load(tmp_path)

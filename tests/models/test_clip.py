@@ -190,11 +190,14 @@ def test_pretrained_towers_are_frozen_and_not_stored(tmp_path):
     learning = {name for name, parameter in made.named_parameters() if parameter.requires_grad}
     assert learning == {"image_projection.weight", "text_projection.weight", "log_scale"}
     expected = made(pictures(), TEXTS)
+    for part in (made.image_encoder.encoder, made.text_encoder.encoder):
+        part.name = "both/towers"  # as those of a CLIP on the hub
     made.save(tmp_path)
     assert (tmp_path / "model.safetensors").stat().st_size < 100_000
     torch.testing.assert_close(CLIP.load(tmp_path)(pictures(), TEXTS).texts, expected.texts, rtol=0, atol=1e-6)
     content = json.loads((tmp_path / "config.json").read_text())
-    content["pretrained"]["minilm"] = "another"
+    assert len(set(content["pretrained"].values())) == 2
+    content["pretrained"]["text_encoder.encoder"] = "another"
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="the pretrained network 'minilm' is not the one"):
         CLIP.load(tmp_path)

@@ -258,8 +258,9 @@ def _timm(name: str, architecture: str, stated: Any, file: Path, **options: Any)
 
     with hub.reading(file), hub.weights_only():
         weights = load_state_dict(str(file))
-        stated = dataclasses.replace(stated, source=None, file=None, state_dict=weights)
+        stated = dataclasses.replace(stated, source=None, file=None, state_dict=dict(weights))
         network = timm.create_model(architecture, pretrained=True, pretrained_cfg=stated, **options)
+        _refuse_a_random_classifier(network, weights, file)
     facts = timm.data.resolve_data_config(pretrained_cfg=network.pretrained_cfg)
     network.pretrained_cfg.pop("state_dict")
     size = facts["input_size"][-1]
@@ -271,6 +272,15 @@ def _timm(name: str, architecture: str, stated: Any, file: Path, **options: Any)
         interpolation="bilinear" if facts["interpolation"] == "bilinear" else "bicubic",
     )
     return TimmEncoder(network, name=name, width=network.head_hidden_size, preprocess=preprocess)
+
+
+def _refuse_a_random_classifier(network: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
+    """timm leaves a classifier random, without a word, where the number of classes is not the one in config.json."""
+    names = network.pretrained_cfg.get("classifier") or ()
+    for name in (names,) if isinstance(names, str) else names:
+        read, used = weights.get(f"{name}.weight"), network.state_dict().get(f"{name}.weight")
+        if read is not None and used is not None and not torch.equal(read.to(used.dtype), used):
+            raise ValueError(f"{file} has a classifier of {len(read)} classes, config.json another; mend num_classes")
 
 
 def _clip(folder: Path, name: str) -> ImageEncoder:
