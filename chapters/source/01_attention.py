@@ -525,8 +525,9 @@ for name, other in {"by hand": hand, "fused": fused, "PyTorch": torchs}.items():
 #
 # **head**（注意力头）: one of several attentions that run side by side, each over its own part of the channels.
 #
-# Cut the $C$ channels into $H$ pieces of size $D=C/H$, attend in each piece alone, and put the results side by side again. It
-# costs no more than one large head: the same channels, only grouped.
+# Cut the $C$ channels into $H$ pieces of size $D=C/H$, attend in each piece alone, and put the results side by side again.
+# The products cost what they cost in one large head: the same channels, only grouped. The weights take more room: $H$
+# tables of $T\times T$ numbers in place of one.
 
 # %%
 x = torch.arange(2 * 6).view(1, 2, 6)  # one sequence, 2 tokens, 6 channels, numbered
@@ -651,7 +652,9 @@ claim("difference after shuffling the tokens", difference, at_most=1e-12)
 #
 # $$e_s\cdot e_t=\sum_i \sin\omega_i s\,\sin\omega_i t+\cos\omega_i s\,\cos\omega_i t=\sum_i\cos\big(\omega_i(s-t)\big)$$
 #
-# by the addition formula for the cosine. A head can use that to prefer neighbors, or tokens three places back.
+# by the addition formula for the cosine. A head can use that to prefer neighbors. It does not tell before from after, as the
+# cosine is even. But to go three places back turns each pair of channels by a fixed angle: $e_{t-3}=R\,e_t$ with one matrix $R$
+# for all $t$. A head whose query map holds $R$ looks three places back.
 
 # %%
 from mmcourse.attention import sinusoidal_positions
@@ -981,7 +984,7 @@ def reversal_map(word):
 word = "attentionmap"
 viz.show(
     viz.attention_map(reversal_map(word), rows=list(word), columns=list(word), title="written backwards"),
-    alt="Attention map of the word attentionmap: a bright line from the top right corner to the bottom left corner.",
+    alt="Attention map of the word attentionmap: a dark line from the top right corner to the bottom left corner.",
 )
 with torch.no_grad():
     model, tokens = reversers["with positions"], reverse_batch(1000)[0]
@@ -990,7 +993,7 @@ claim("mean weight on the anti-diagonal", average.flip(1).diagonal().mean(), at_
 claim("rows whose largest weight is on it", (average.argmax(dim=1).flip(0) == torch.arange(12)).sum(), at_least=12)
 
 # %% [markdown]
-# **What to see:** a bright line from top right to bottom left. Row 0, where the last letter must be written, looks at column
+# **What to see:** a dark line of large weights from top right to bottom left. Row 0, where the last letter must be written, looks at column
 # 11; row 1 at column 10; and so on. The word holds three t, two a and two n, and the line does not care: the head
 # matches *places*. Averaged over many words, most of the weight lies on the line.
 #
@@ -1341,8 +1344,8 @@ with torch.no_grad():
     claim("difference with and without cache", (one_by_one - writer_layer(text, causal=True)).abs().max(), at_most=1e-5)
 
 # %% [markdown]
-# **One GPU, many GPUs.** On one GPU nothing in this chapter's code changes; call `.to("cuda")` on model and data, and the fused
-# kernel becomes FlashAttention where the card supports it. On many, long texts are cut among the cards and keys and values travel round in
+# **One GPU, many GPUs.** On one GPU nothing in this chapter's code changes: `fit` takes model and data there. In half precision
+# the fused kernel becomes FlashAttention where the card supports it; in float32 PyTorch takes another one. On many, long texts are cut among the cards and keys and values travel round in
 # a ring (Liu, Zaharia, Abbeel, *Ring attention*, 2023), or the heads are shared out, as they do not need each other until the last map.
 #
 # ## 13 · Open project

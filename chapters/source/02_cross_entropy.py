@@ -183,9 +183,9 @@ print(per_sample.numpy().round(2))
 #
 # **Kullback–Leibler divergence**（KL 散度）: the surprise that is added by believing p instead of y, KL(y‖p) = H(y, p) − H(y).
 #
-# It is never negative. Since $\log x\le x-1$,
+# It is never negative. Sum over the classes with $y_c>0$ only, as the others add nothing. Since $\log x\le x-1$,
 #
-# $$-\mathrm{KL}(y\|p)=\sum_c y_c\log\frac{p_c}{y_c}\;\le\;\sum_c y_c\Big(\frac{p_c}{y_c}-1\Big)=\sum_c p_c-\sum_c y_c = 0,$$
+# $$-\mathrm{KL}(y\|p)=\sum_{y_c>0} y_c\log\frac{p_c}{y_c}\;\le\;\sum_{y_c>0} y_c\Big(\frac{p_c}{y_c}-1\Big)=\sum_{y_c>0} p_c-1\;\le\;0,$$
 #
 # and equality needs $p=y$. So cross-entropy is smallest at the truth. Check both lines in float64 on 10,000 random pairs.
 
@@ -596,7 +596,7 @@ claim(
 #
 # $$p_c\propto e^{z_c/T}$$
 #
-# All log ratios shrink by $T$. The order of the classes never changes, so accuracy does not either. As $T\to0$ all weight
+# All log ratios are divided by $T$: above 1 it makes the classes more alike, below 1 less. The order of the classes never changes, so accuracy does not either. As $T\to0$ all weight
 # goes to the maximum; as $T\to\infty$ the classes become equal, and the entropy goes to $\log V$.
 
 # %%
@@ -895,7 +895,8 @@ claim("loss from names", name_loss, at_most=0.8)
 claim("gain of both over names alone", fused_accuracy - name_accuracy, near=0, tolerance=0.03)
 
 # %% [markdown]
-# **What to see:** the same loss on better features goes from about 0.44 to more than 0.75, for concepts that were not in training.
+# **What to see:** trained by the same loss, but on better features, accuracy goes from about 0.44 to more than 0.75, for concepts
+# that were not in training.
 #
 # The last bar is your first fusion: the product of both predictions, divided by the frequencies that both contain. It
 # gains nothing: what these pixels know, the names know already. Chapter 06 asks when two modalities are worth more than one.
@@ -932,7 +933,7 @@ assert round(2 * torch.finfo(torch.bfloat16).eps, 3) == 0.016
 claim("whole − joined from eight parts", (parts.logsumexp(dim=1) - big.logsumexp(dim=1)).abs().max(), at_most=1e-10)
 
 # %% [markdown]
-# So each of many GPUs sends one number a token instead of thousands. On a single GPU nothing changes in this code: move
+# So each of many GPUs sends one number a token instead of thousands, and the one that holds the target's class adds its logit. On a single GPU nothing changes in this code: move
 # the tensors there. Beside bfloat16 keep the loss in float32: from 2 to 4, bfloat16 numbers are 0.016 apart.
 
 # %% [markdown]

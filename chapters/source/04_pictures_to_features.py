@@ -530,8 +530,8 @@ assert shared == 432
 assert dense == 805_306_368
 
 # %% [markdown]
-# 432 weights instead of 805 million, and a shift of the picture shifts the output by as much: convolution is
-# *equivariant* to shifts, as attention is to shuffles. What comes out is a picture again.
+# 432 weights instead of 805 million, and a shift of the picture shifts the output by as much, away from the borders and
+# with stride 1: convolution is *equivariant* to shifts, as attention is to shuffles. What comes out is a picture again.
 #
 # **feature map**（特征图）: one channel of a layer's output, which says for every place how strongly one kernel answers there.
 #
@@ -1199,7 +1199,7 @@ check("04-frozen-features", frozen_features)
 # Convolution builds in that neighbors belong together and that place does not matter. Chapter 01's attention builds in
 # neither.
 #
-# **vision transformer**（视觉变换器）: a transformer encoder that reads a picture as a sequence of patches.
+# **vision transformer**（视觉 Transformer）: a transformer encoder that reads a picture as a sequence of patches.
 #
 # (Dosovitskiy et al., 2021.) Cut the picture into patches of 16 × 16, flatten each, map it to the width of the
 # transformer: a sentence of 196 "words" for 224 × 224 pixels. A ViT is said to have no convolutions, but this first
@@ -1242,7 +1242,7 @@ assert vit.patchify(torch.zeros(1, 3, 224, 224), 16).shape == (1, 196, 768)
 # Two things are missing. Attention does not know the order, so each patch gets a learned position. And somebody has to
 # answer for the whole picture.
 #
-# **class token**（类别标记）: a learned vector put in front of the patches, whose output stands for the whole picture.
+# **class token**（类别词元）: a learned vector put in front of the patches, whose output stands for the whole picture.
 #
 # It has no pixels of its own; attention fills it. The rest is chapter 01's encoder. **Parity**: the library's `ViT`
 # with the random weights of torchvision's.
@@ -1267,9 +1267,9 @@ claim("shuffled patches: change with positions", with_positions, at_least=0.002)
 claim("shuffled patches: change without positions", without, at_most=1e-5)
 
 # %% [markdown]
-# Without positions the class token cannot tell a picture from its jigsaw puzzle. A CNN cannot be fooled that way; a ViT
-# has to *learn* that near things belong together. That is why ViTs shine with a great many pictures, and CNNs or
-# borrowed features with few.
+# Without positions the class token cannot tell a picture from its jigsaw puzzle. With them, a ViT still has to *learn*
+# that near things belong together, which every convolution is built on. Its authors found it ahead of CNNs only after
+# pretraining on a great many pictures (Dosovitskiy et al., 2021).
 
 # %% [markdown]
 # ## 11 · At scale
@@ -1290,10 +1290,10 @@ assert round(large.parameters / 1e6) == 303
 # | EfficientNet-Lite0 | the same | 4.7 M | 75.1 % | Tan and Le, ICML 2019; TensorFlow blog, 2020 |
 # | ViT-L/16 | 303 M labeled pictures (JFT), then ImageNet | 307 M | 87.8 %, after 680 TPUv3-core-days | Dosovitskiy et al., ICLR 2021 |
 # | DINOv2 ViT-g/14 | 142 M pictures, no labels | 1.1 B | 86.5 % with a linear layer on frozen features | Oquab et al., TMLR 2024 |
-# | SigLiT | pictures with texts from the web | ViT-g/14, frozen | 84.5 % without one ImageNet label, two days on four TPUv4 chips | Zhai et al., ICCV 2023 |
+# | SigLiT | labeled pictures (the frozen tower), then texts from the web | ViT-g/14, frozen | 84.5 % without a label of ImageNet in the second stage, two days on four TPUv4 chips | Zhai et al., ICCV 2023 |
 #
-# The last two are this chapter's experiment at scale: features first, labels later, or never. Chapter 08 shows how
-# texts replace labels.
+# The last two are this chapter's experiment at scale: features first, the task later. Chapter 08 shows how texts
+# replace the labels of the task.
 #
 # On **one GPU**: send the network and each batch there, half precision, and feature extraction is bound by decoding the
 # files. On **many**: give every GPU its part of the pictures; extraction needs no communication at all. Training does,

@@ -592,7 +592,7 @@ claim("longest text in tokens", mask.sum(dim=1).max(), at_least=20)
 
 # %% [markdown]
 # You have rebuilt a network that others trained on a billion pairs of sentences, number for number. What was left out
-# is the *pooler*, a layer that only served BERT's second training task.
+# is the *pooler*, a layer behind [CLS] that BERT's second training task and its classifiers read. Sentence vectors do not.
 #
 # A wrong name seldom raises an error. Exchange query and key, whose shapes agree, and see what a test would catch.
 

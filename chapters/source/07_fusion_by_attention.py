@@ -58,8 +58,8 @@ generator = open_chapter(7)
 #
 # *Is the hammer left of the pencil?* Look at the scene and at its mirror image: one answer is yes, the other no.
 #
-# To see as chapter 06 did, take a network that describes each of 8 × 8 patches by 64 numbers, and average over the
-# patches. It comes with the course as a small checkpoint: `mmcourse train patches` makes it again. It was trained to
+# To see with one vector, as chapter 06 did, take a network that describes each of 8 × 8 patches by 64 numbers, and average
+# over the patches. It comes with the course as a small checkpoint: `mmcourse train patches` makes it again. It was trained to
 # say which object lies in each patch, so its numbers tell *what* is there.
 
 # %%
@@ -142,9 +142,9 @@ torch.testing.assert_close(places, torch.tensor([[0.19, 0.19], [0.81, 0.81]]), a
 # The dog is at (0.81, 0.81). Now *"is the cat left of the dog?"* is a comparison of two numbers, $0.19 < 0.81$: yes. A
 # small MLP can do that. In general form:
 #
-# $$Q=T\,W_Q,\quad K=I\,W_K,\quad V=I\,W_V,\qquad O=\mathrm{MLP}\Big(\operatorname{softmax}\!\big(QK^\top/\sqrt d\big)\,V\Big)$$
+# $$Q=X_T\,W_Q,\quad K=X_I\,W_K,\quad V=X_I\,W_V,\qquad O=\mathrm{MLP}\Big(\operatorname{softmax}\!\big(QK^\top/\sqrt d\big)\,V\Big)$$
 #
-# with words $T\in\mathbb R^{T\times C}$ and patches $I\in\mathbb R^{P\times C}$. **Where the usual account is loose:**
+# with words $X_T\in\mathbb R^{T\times C}$ and patches $X_I\in\mathbb R^{P\times C}$. **Where the usual account is loose:**
 # you often read $O=\mathrm{MLP}(\mathrm{Attention}(I,T))$. That leaves open who asks, although the two readings have
 # outputs of different shape, $T$ rows or $P$ rows. And it hides that what comes back is a mixture of *patches*: the
 # word itself is lost, unless a residual path adds it again.
