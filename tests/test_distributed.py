@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from mmcourse import distributed, recipes
+from mmcourse.distributed import average, average_gradients, processes, share_of
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
 from mmcourse.recipes import tiny_lm
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Batches, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint
-from mmcourse.train.parallel import average, average_gradients, share_of
 
 STEPS = 20
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="torchrun needs a POSIX system")
@@ -266,7 +266,7 @@ def test_one_process_needs_nothing():
 
 
 def test_more_processes_than_gpus(monkeypatch):
-    monkeypatch.setattr(distributed, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(processes, "device", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     for name, value in {"WORLD_SIZE": 2, "RANK": 1, "LOCAL_RANK": 1}.items():
         monkeypatch.setenv(name, str(value))

@@ -12,11 +12,11 @@ PACKAGE = Path(mmcourse.__file__).parent
 
 FLOORS = [
     {"runtime", "cache", "content", "pictures", "metadata"},
-    {"attention", "pooling", "losses", "metrics", "tokenizer", "decoding"},
+    {"attention", "pooling", "losses", "metrics", "tokenizer", "decoding", "distributed"},
     {"transformer", "datasets"},
     {"encoders", "lm", "fusion"},
     {"models"},
-    {"train", "retrieval", "interpret", "deploy", "distributed"},
+    {"train", "retrieval", "interpret", "deploy"},
     {"recipes"},
     {"viz"},
     {"widgets"},

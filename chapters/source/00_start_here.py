@@ -622,7 +622,8 @@ def encode(sentences: list[str]) -> torch.Tensor:
 
 # %% [markdown]
 # `encode` turns sentences into rows of word numbers. The loop itself is short. `truth` is the table of a block:
-# picture 0 fits sentence 0, picture 1 fits sentence 1, and nothing else.
+# picture 0 fits sentence 0, picture 1 fits sentence 1, and nothing else. `AdamW` is gradient descent that finds a step size
+# of its own for each weight; the one-cycle schedule lets all steps grow at first and then shrink to almost nothing.
 
 
 # %%

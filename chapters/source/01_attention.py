@@ -20,7 +20,7 @@
 #
 # - write attention from memory, with masks, heads and positions, and say why each part is there;
 # - derive the factor $1/\sqrt d$ and the gradient of softmax, and check both by measurement;
-# - train attention on tasks that averaging cannot solve, and see in its weights how it solves them;
+# - train attention on tasks that a plain average cannot solve, and see in its weights how it solves them;
 # - diagnose an attention bug that makes the loss look *better*.
 #
 # **You need** Python, matrix products, and a rough idea of training with gradients.
@@ -190,7 +190,8 @@ check("01-attend-one", attend_one)
 # are the loops, slow and plain, as the reference for everything that follows.
 #
 # **Step 3, a matrix product.** All dot products of all pairs are one product $QK^\top$, of shape $(T, S)$: row $t$ holds the
-# scores of query $t$. The averages are a second product. Two lines replace all the loops.
+# scores of query $t$. The averages are a second product. Two lines replace all the loops. (`k.mT` is $K^\top$: it swaps the last
+# two dimensions and leaves those of a batch alone.)
 
 
 # %%
@@ -783,7 +784,7 @@ claim("largest difference to nn.TransformerEncoderLayer", largest, at_most=1e-10
 #
 # **mean pooling**（平均池化）: replacing a set of vectors by their average.
 #
-# The mean cannot work, and you can say how well it can do at best. It adds up all keys and all values, so it knows *which*
+# This mean cannot work, and you can say how well it can do at best. It adds up all keys and all values, so it knows *which*
 # six values there are, but not which key each came with. All six are equally likely: it is right in 1 of 6 cases.
 
 # %%
@@ -885,6 +886,22 @@ pairs = 6
 # %% [markdown]
 # The network found the dictionary of section 2 by itself: $W_Q$ and $W_K$ compare keys and ignore values, $W_V$ hands on the value. It compares
 # contents, so the number of pairs does not matter.
+#
+# **Is attention the only way?** No. The bound holds for a mean of *sums*. Average *products* instead: for each pair the table
+# key ⊗ value, which is 1 in the row of its key and the column of its value. In the mean each row still holds the values that
+# came with its key. The question picks its row, without any training:
+
+# %%
+keys, values, question, answer = recall_batch(2000)
+one_hot_keys, one_hot_values = F.one_hot(keys, key_count).float(), F.one_hot(values, value_count).float()
+table = torch.einsum("bsk,bsv->bkv", one_hot_keys, one_hot_values) / pairs  # (B, keys, values), a mean over the pairs
+found = table[torch.arange(len(table)), question[:, 0]].argmax(dim=-1)
+claim("recall accuracy of a mean of products", (found == answer[:, 0]).float().mean(), at_least=0.999)
+
+# %% [markdown]
+# A product ties two things together so that they survive an average; place ⊗ letter would do the same for the next task. The
+# price is room: a cell for every key with every value, where attention keeps the pairs as they are. Chapter 06 builds fusion
+# on such products.
 #
 # ## 9 · Second experiment: writing backwards
 #
@@ -1061,7 +1078,7 @@ claim("last loss of run B", last["run B"], near=math.log(digits) / 11, tolerance
 
 # %% [markdown]
 # **What to see:** run A comes down to the line and stays. Run B dives *below what is possible*. A loss that beats the entropy
-# of the data is not a success; it is a confession. Somewhere the answer leaks into the input.
+# on fresh data is not a success; it is a confession. The first suspect: the answer leaks into the input.
 #
 # **Symptom 2, the writing.** Give each model the first six digits and let it continue, one digit at a time. Now there is no
 # future to peek at.
@@ -1406,8 +1423,8 @@ quiz(
 # - Masks act on scores, True means "may attend", and a blocked row gives zeros.
 # - Heads split channels, not cost. Without positions, attention cannot tell one order from another.
 # - A block adds a feed-forward network, residual paths and normalization.
-# - Recall and reversal need attention: a mean loses the pairing, and the order.
-# - A loss below the entropy is a leak. Change the last token to find out.
+# - Attention solves recall and reversal. A mean of sums loses the pairing, and the order; a mean of products keeps them, and takes room.
+# - A loss below the entropy on fresh data: first suspect a leak. Change the last token to find out.
 # - A map shows where a head reads, not what the network concludes.
 #
 # ## References

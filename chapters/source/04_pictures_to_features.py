@@ -347,7 +347,7 @@ assert drawings[0].numel() == 27_648
 
 # %% [markdown]
 # The judge is chapter 02's softmax regression: eight groups, 1,290 drawings to train, 250 unseen. It is trained to the
-# end here (L-BFGS instead of single steps), with a little weight decay. One precaution comes first.
+# end here (by L-BFGS, which learns from past gradients how the loss bends and takes few, long steps), with a little weight decay. One precaution comes first.
 #
 # ### ✏️ Exercise 3 · Scale by what you may know ★
 #
@@ -1083,7 +1083,7 @@ claim("lost by frozen features", neat_frozen - by_frozen[2], at_most=0.08)
 # %% [markdown]
 # **What to see:** on neat drawings three formulas are nearly as good as 4.7 million weights. HOG compares the same cell
 # in every picture, and in a neat world the same cell holds the same thing. Set the drawings free, and it loses half.
-# What pretraining buys is not magic but *invariance*.
+# What pretraining buys is not magic but *invariance*: the answer stays when the drawing moves, turns or changes its size.
 #
 # Two warnings. The 250 test drawings are one sample, too, which no bar shows. And no method is *good*: "objects" and
 # "symbols" are a person's ideas that no pixel shows.

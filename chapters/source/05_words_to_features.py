@@ -376,7 +376,8 @@ history = fit(tiny, loss, batches, **options, description="a small BERT")
 # %% [markdown]
 # Two rivals for captions alone. A table has counted which word stands most often between two neighbors. And the *exact*
 # best guess: put every word into the hole, ask the grammar for the probability of each caption, and normalize. The same
-# posterior says how often a guess is right on average, so luck plays no part in the comparison.
+# probabilities (the *posterior*: what is known about the hidden word once the others are seen) say how often a guess is
+# right on average, so luck plays no part in the comparison.
 
 
 # %%

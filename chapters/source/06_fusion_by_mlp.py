@@ -227,8 +227,8 @@ assert best == 3
 # &= 0 && \text{(3) every term comes twice, with both signs}
 # \end{aligned}$$
 #
-# The task wants $S_{11},S_{22}>0$ and $S_{12},S_{21}<0$, so $\Delta>0$. Both cannot hold. A sum of two functions is never an XOR,
-# *whatever the functions are*, however deep, however long they train.
+# The task wants $S_{11},S_{22}>0$ and $S_{12},S_{21}<0$, so $\Delta>0$. Both cannot hold. A sum of two functions is never an XOR (yes
+# if exactly one of two things is so), *whatever the functions are*, however deep, however long they train.
 
 # %%
 pictures, sentences = torch.randn(500, 2, 8, generator=generator).double(), torch.randn(500, 2, 5, generator=generator)

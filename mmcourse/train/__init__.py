@@ -4,12 +4,12 @@
 on it. A batch that depends on nothing but the step is what an interrupted run finds again.
 """
 
+from mmcourse.distributed import Mean
 from mmcourse.train.batches import Batches
 from mmcourse.train.checkpoint import CheckpointError
 from mmcourse.train.chunks import in_chunks
 from mmcourse.train.loop import DivergedError, Evaluation, History, fit
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
-from mmcourse.train.parallel import Mean
 
 __all__ = [
     "Batches",

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from mmcourse import distributed
+from mmcourse.distributed import Mean
 from mmcourse.runtime import device as best_device
 from mmcourse.runtime import progress, seed_everything
 from mmcourse.train.batches import to_device
@@ -27,17 +29,6 @@ from mmcourse.train.checkpoint import (
     save_checkpoint,
 )
 from mmcourse.train.optimizer import make_optimizer, warmup_cosine
-from mmcourse.train.parallel import (
-    Mean,
-    average,
-    average_gradients,
-    copy_from_first,
-    process_count,
-    process_rank,
-    refuse_own_statistics,
-    share_of,
-    whole_mean,
-)
 
 MOST_SKIPPED = 30  # steps in a row: from the scale at which it starts down to far below 1
 
@@ -129,25 +120,25 @@ def fit(
     optimizer = make_optimizer(model, learning_rate=learning_rate, weight_decay=weight_decay, betas=betas)
     run = _Run(model, optimizer, _Precision(device, mixed_precision), generators, device)
     path = None if checkpoint is None else Path(checkpoint)
-    training, description = model.training, description if process_rank() == 0 else None
+    training, description = model.training, description if distributed.rank() == 0 else None
     if description is not None and device.type != "cpu":
         description = f"{description} on {device.type}"
     with _own_randomness(seed, device):
         if path is not None:
             prepare(path)
             run.load(path, settings)
-        copy_from_first(model)
+        distributed.copy_from_first(model)
         begin = time.perf_counter() - run.seconds
         bar = range(run.step, steps)
         bar = bar if description is None else progress(bar, description)
         model.train()
-        refuse_own_statistics(model)
+        distributed.refuse_own_statistics(model)
         try:
             for step in bar:
                 share = warmup_cosine(step, steps=steps, warmup=warmup, final=final)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * share
-                value = _step(run, loss, to_device(share_of(batches(step)), device), clip, path)
+                value = _step(run, loss, to_device(distributed.share_of(batches(step)), device), clip, path)
                 run.step, run.seconds = step + 1, time.perf_counter() - begin
                 run.losses.append(value)
                 if description is not None:
@@ -173,14 +164,14 @@ def _step(
     run.optimizer.zero_grad(set_to_none=True)
     run.remember()
     with run.precision.context(), run.dropout():
-        value = whole_mean(loss(run.model, batch))
-    number = average(value)
+        value = distributed.whole_mean(loss(run.model, batch))
+    number = distributed.average(value)
     if not math.isfinite(number):
         raise run.diverged(f"the loss became {number}", path)
     scaler = run.precision.scaler
     scaler.scale(value).backward()
     learning = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
-    average_gradients(learning)
+    distributed.average_gradients(learning)
     scaler.unscale_(run.optimizer)
     length = nn.utils.clip_grad_norm_(learning, math.inf if clip is None else clip)
     # With a scaler an overflow is expected now and then: it skips that step by itself and scales less from then on.
@@ -253,12 +244,12 @@ class _Run:
 
     def dropout(self) -> Any:
         """Processes draw alike, so that they agree on every batch; what they drop from their own rows must differ."""
-        turn = self.step * process_count() + process_rank()
-        return _own_randomness(turn, self.device) if process_count() > 1 else nullcontext()
+        turn = self.step * distributed.world_size() + distributed.rank()
+        return _own_randomness(turn, self.device) if distributed.world_size() > 1 else nullcontext()
 
     def save(self, path: Path, settings: State) -> None:
         self.saved = self.step
-        if process_rank() > 0:
+        if distributed.rank() > 0:
             return
         state = {
             "settings": settings, "step": self.step, "seconds": self.seconds,
@@ -273,7 +264,7 @@ class _Run:
         """Goes on from the checkpoint, if there is one."""
         state = load_checkpoint(path)
         found = torch.tensor(-1 if state is None else state["step"], device=self.device)
-        if average(found) != found.item():
+        if distributed.average(found) != found.item():
             raise CheckpointError(f"the processes do not all find the same checkpoint {path}; give them one folder")
         if state is None:
             return

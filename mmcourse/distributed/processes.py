@@ -1,11 +1,4 @@
-"""Training in several processes at once, on the cores of one machine or on many GPUs.
-
-    torchrun --nproc-per-node 4 train.py
-
-starts the same program four times. Inside `start()` the four know each other: `mmcourse.train.fit` gives each its rows
-of every batch and averages their gradients, and `gather` shows a loss the features of all. A program that is started
-without torchrun is one process, and nothing in it changes.
-"""
+"""The processes of one run: how they meet, which is which, and what happens when one is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +11,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch import distributed as dist
 
 from mmcourse.runtime import device
@@ -81,13 +73,13 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """The number of this process, counted from 0; torchrun gives it, so that it holds outside `start` too."""
-    return dist.get_rank() if world_size() > 1 else int(os.environ.get("RANK", 0))
+    """The number of this process among those that work together, counted from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main() -> bool:
-    """Whether this is process 0, the one that writes files and speaks."""
-    return rank() == 0
+    """Whether this is process 0, the one that writes files and speaks; before `start`, torchrun says which it is."""
+    return rank() == 0 if world_size() > 1 else int(os.environ.get("RANK", 0)) == 0
 
 
 def on_main(work: Callable[[], T]) -> T:
@@ -107,30 +99,6 @@ def on_main(work: Callable[[], T]) -> T:
     if not told[1]:
         raise ElsewhereError("process 1 stopped at an error, which it names itself")
     return told[0]
-
-
-def gather(features: Tensor) -> Tensor:
-    """The features of all processes, (B, D) in each -> (processes · B, D), in the order of their numbers.
-
-    Gradients flow back to where the features were computed. A loss of what is gathered is the loss of the whole batch;
-    as every process computes it, `fit` averages gradients over processes.
-    """
-    return features if world_size() == 1 else _Gather.apply(features)
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        parts = [torch.empty_like(features) for _ in range(world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)  # (B, D) of each process -> (processes · B, D)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """What the losses of all processes say about the features of this one."""
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total.chunk(world_size())[rank()]
 
 
 def _listen() -> Any:

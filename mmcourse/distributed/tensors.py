@@ -1,9 +1,8 @@
-"""Several processes that train one model: each computes on its rows of every batch, and all take the same step.
+"""Tensors of several processes: rows dealt out, features gathered, gradients and losses averaged.
 
-What follows does nothing in a single process, which is the only one that most runs have. With several, started by
-`mmcourse.distributed.start`, the mean of their gradients is the gradient of the whole batch, wherever the loss is a
-mean over rows, is a `Mean` over what rows hold unequal numbers of, or is computed on features that
-`mmcourse.distributed.gather` has brought together.
+Each process computes on its rows of every batch, and all take the same step. The mean of their gradients is that of the
+whole batch wherever the loss is a mean over rows, is a `Mean` over what rows hold unequal numbers of, or is computed on
+features that `gather` has brought together. In a single process nothing here does anything.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmcourse.distributed.processes import rank, world_size
 
 
 class Mean(NamedTuple):
@@ -27,22 +29,13 @@ class Mean(NamedTuple):
     count: Tensor
 
 
-def process_count() -> int:
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
-def process_rank() -> int:
-    """The number of this process, counted from 0; process 0 writes and speaks for all."""
-    return distributed.get_rank() if process_count() > 1 else 0
-
-
 def share_of(batch: Any) -> Any:
     """This process's rows of every tensor and every list of texts in a batch; single numbers go to each.
 
     Raises:
         ValueError: the rows cannot be dealt out evenly.
     """
-    count, rank = process_count(), process_rank()
+    count, own = world_size(), rank()
     if count == 1:
         return batch
     if isinstance(batch, dict):
@@ -52,7 +45,7 @@ def share_of(batch: Any) -> Any:
         if len(batch) % count:
             raise ValueError(f"a batch of {len(batch)} rows cannot be shared evenly by {count} processes")
         rows = len(batch) // count
-        return batch[rank * rows : (rank + 1) * rows]
+        return batch[own * rows : (own + 1) * rows]
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(share_of(value) for value in batch))
     if isinstance(batch, list | tuple):
@@ -62,9 +55,9 @@ def share_of(batch: Any) -> Any:
 
 def copy_from_first(model: nn.Module) -> None:
     """Gives every process the weights and buffers of process 0."""
-    if process_count() > 1:
+    if world_size() > 1:
         for tensor in model.state_dict().values():
-            distributed.broadcast(tensor, src=0)
+            dist.broadcast(tensor, src=0)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -73,14 +66,14 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     All of them travel as one vector, which is much quicker than one by one. A parameter that no process used keeps no
     gradient; one that some did not use counts as zero there.
     """
-    if process_count() == 1:
+    if world_size() == 1:
         return
     parameters = list(parameters)
     present = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters]
     used = present[0].new_tensor([parameter.grad is not None for parameter in parameters])
     vector = torch.cat([*(gradient.flatten() for gradient in present), used])
-    distributed.all_reduce(vector)
-    values = vector[: -len(parameters)] / process_count()
+    dist.all_reduce(vector)
+    values = vector[: -len(parameters)] / world_size()
     pieces = values.split([parameter.numel() for parameter in parameters])
     for parameter, piece, uses in zip(parameters, pieces, vector[-len(parameters) :].tolist(), strict=True):
         parameter.grad = piece.view_as(parameter).to(parameter.dtype) if uses else None
@@ -91,16 +84,16 @@ def whole_mean(loss: Tensor | Mean) -> Tensor:
     if isinstance(loss, Tensor):
         return loss
     count = loss.count.detach().to(loss.total.dtype)
-    if process_count() > 1:
+    if world_size() > 1:
         count = count.clone()
-        distributed.all_reduce(count)
-        count /= process_count()
+        dist.all_reduce(count)
+        count /= world_size()
     return loss.total / count
 
 
 def refuse_own_statistics(model: nn.Module) -> None:
     """Raises a ValueError where several processes would normalise their rows by statistics of their own."""
-    if process_count() == 1:
+    if world_size() == 1:
         return
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm) and module.training and not isinstance(module, nn.SyncBatchNorm):
@@ -112,8 +105,32 @@ def refuse_own_statistics(model: nn.Module) -> None:
 
 def average(number: Tensor) -> float:
     """The mean of a single number over the processes."""
-    if process_count() == 1:
+    if world_size() == 1:
         return number.item()
     total = number.detach().to(torch.float32 if number.device.type == "mps" else torch.float64)
-    distributed.all_reduce(total)
-    return total.item() / process_count()
+    dist.all_reduce(total)
+    return total.item() / world_size()
+
+
+def gather(features: Tensor) -> Tensor:
+    """The features of all processes, (B, D) in each -> (processes · B, D), in the order of their numbers.
+
+    Gradients flow back to where the features were computed. A loss of what is gathered is the loss of the whole batch;
+    as every process computes it, `fit` averages gradients over processes.
+    """
+    return features if world_size() == 1 else _Gather.apply(features)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        parts = [torch.empty_like(features) for _ in range(world_size())]
+        dist.all_gather(parts, features.contiguous())
+        return torch.cat(parts)  # (B, D) of each process -> (processes · B, D)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """What the losses of all processes say about the features of this one."""
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
