@@ -53,6 +53,15 @@ class Worker:
         with self.lock:
             self.channel.send({"note": [kind, detail]}, [])
 
+    def heard(self, kind: str, detail: str) -> None:
+        """What the hook heard. Who reads the source of the library to answer a check has it do the exercise."""
+        self.note("ready-made" if kind == "copied" and self.serving and self.ready_made else kind, detail)
+
+    def _served(self, kind: str, detail: str) -> None:
+        """Notes what counts only while the answer works for the judge."""
+        if self.serving:
+            self.note(kind, detail)
+
     def keep(self, value: Any) -> int:
         self.kept.append(value)
         return len(self.kept) - 1
@@ -121,7 +130,7 @@ class Worker:
                 for kind, detail in tamper.read_text(statement.node):
                     self.note(kind, detail)
         from_own = sorted({name for s in helpers if s.source.origin != "course" for name in s.binds & wanted})
-        ready_made.watch(message["ready_made"], lambda kind, detail: self.serving and self.note(kind, detail))
+        ready_made.watch(message["ready_made"], self._served)
         self.ready_made = message["ready_made"]
         before = tamper.libraries()
         space = self._namespace(own, tree, helpers)
@@ -131,6 +140,7 @@ class Worker:
         except NameError as error:
             raise failure or error from None
         self._changed(before)
+        ready_made.watch_copies(self._served)
         state = "unwritten" if is_unwritten(answer) else "value" if isinstance(answer, PLAIN) else "function"
         if not callable(answer) and state == "function":
             state = "value"
@@ -267,7 +277,7 @@ def serve(connection: socket.socket, temporary: tuple[str, ...]) -> None:
     """Runs until the judge hangs up, then ends the process, whatever the answer left behind."""
     worker = Worker(connection)
     quiet_checks()
-    tamper.listen(worker.note, lambda: os.getpid() == worker.pid, temporary)
+    tamper.listen(worker.heard, lambda: os.getpid() == worker.pid, temporary)
     try:
         worker.run()
     finally:

@@ -22,7 +22,7 @@ from mmcourse.course.exercises import find
 from mmcourse.course.grading import collection, submission
 from mmcourse.course.grading.judge import Judge, Verdict, read_hidden
 from mmcourse.course.grading.sandbox import Limits, die_with_parent
-from mmcourse.course.grading.starter import Nursery
+from mmcourse.course.grading.starter import open_nursery
 
 _MEMORY = 8 << 30  # bytes of address space beyond what is used at the start: no answer may make the judge grow
 
@@ -90,7 +90,7 @@ def main() -> None:
         die_with_parent()
         _guard()
     torch.set_num_threads(1)
-    nursery = Nursery(fork=sys.platform == "linux")  # first of all: it must not see what is loaded from here on
+    nursery = open_nursery(fork=sys.platform == "linux")  # first of all: it must not see what is loaded from here on
     settings = json.loads(sys.stdin.readline())
     chapters_dir = Path(settings["chapters"]) if settings["chapters"] else None
     hidden = read_hidden(Path(settings["hidden"]) if settings["hidden"] else None)

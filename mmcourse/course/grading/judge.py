@@ -25,7 +25,7 @@ from mmcourse.course.grading.patience import BUSY, MORE_TIME, TooLongError, at_m
 from mmcourse.course.grading.proxies import Link, StoppedError
 from mmcourse.course.grading.ready_made import READY_MADE
 from mmcourse.course.grading.sandbox import Limits, missing
-from mmcourse.course.grading.starter import Nursery
+from mmcourse.course.grading.starter import Alone, Nursery, open_nursery
 from mmcourse.course.grading.submission import Course, Work
 
 DRAWS = 3  # of the inputs of every check: a mistake may look right once by luck
@@ -73,10 +73,10 @@ class Judge:
         *,
         hidden: dict[str, tuple[Case, ...]],
         strict: bool = True,
-        nursery: Nursery | None = None,
+        nursery: Nursery | Alone | None = None,
     ) -> None:
         self.limits, self.hidden, self.strict = limits, hidden, strict
-        self.nursery = Nursery() if nursery is None else nursery
+        self.nursery = open_nursery() if nursery is None else nursery
 
     def wait(self) -> list[str]:
         """Until answers can be graded; returns which parts of the isolation are missing, in words."""

@@ -1,5 +1,7 @@
 """The process that starts answers: Python and the library are loaded once, and every answer is a fork of that.
 
+Where a system cannot fork (Windows), the process of one answer alone.
+
 It never runs a line of a learner's code, and never loads an exercise. A judge talks to it over a socket: `start` with
 the two ends that the new process is to use, `stop` to end it and to hear how it went.
 """
@@ -39,11 +41,28 @@ def live(judge: socket.socket) -> None:
         os._exit(0)
 
 
-def _serve(judge: socket.socket) -> None:
+def alone() -> None:
+    """Is the process of one answer, from the start of Python to its end; the settings come over standard input."""
+    settings = json.loads(sys.stdin.readline())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    folder = os.getcwd()
+    _load(folder)
+    connection = socket.create_connection(("127.0.0.1", settings["port"]))
+    connection.sendall(settings["token"].encode())
+    assert _ready(connection)
+    sizes = open("/proc/self/statm") if os.path.exists("/proc/self/statm") else None  # noqa: SIM115
+    sandbox.confine(sandbox.Limits(**settings["limits"]), settings["report"], _size(sizes))
+    from mmcourse.course.grading import answer
+
+    answer.serve(connection, (f"{os.path.realpath(folder)}{os.sep}", f"{folder}{os.sep}", os.devnull))
+
+
+def _load(home: str) -> None:
+    """Loads Python's and the library's modules, with only those variables that an answer may see."""
     kept = sandbox.environment()
     for name in set(os.environ) - set(kept):
         del os.environ[name]
-    os.environ.update(MMCOURSE_BUDGET="smoke", MMCOURSE_DEVICE="cpu", MMCOURSE_WORK="", MPLBACKEND="Agg", HOME="/tmp")
+    os.environ.update(MMCOURSE_BUDGET="smoke", MMCOURSE_DEVICE="cpu", MMCOURSE_WORK="", MPLBACKEND="Agg", HOME=home)
     for name in PRELOADED:
         try:
             importlib.import_module(name)
@@ -57,6 +76,10 @@ def _serve(judge: socket.socket) -> None:
         torch.nn.functional.conv2d(square[None, None], square[None, None, :3, :3]).softmax(-1).sum()
         + (square @ square).sum()
     )
+
+
+def _serve(judge: socket.socket) -> None:
+    _load("/tmp")
     _send(judge, {"ready": _ready(judge)})
     sizes = open("/proc/self/statm") if os.path.exists("/proc/self/statm") else None  # noqa: SIM115
     report = sandbox.enclose()
@@ -157,4 +180,4 @@ def _end(child: int, started: float) -> dict:
 
 
 if __name__ == "__main__":
-    live(socket.socket(fileno=int(sys.argv[1])))
+    live(socket.socket(fileno=int(sys.argv[1]))) if len(sys.argv) > 1 else alone()

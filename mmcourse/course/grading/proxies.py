@@ -42,7 +42,13 @@ class Link:
     """The judge's end of one answer's process: messages, what it prints, and the time that it has."""
 
     def __init__(
-        self, connection: socket.socket, output: int, *, seconds: float, most_output: int, wall: float | None = None
+        self,
+        connection: socket.socket,
+        output: int | socket.socket,  # Windows waits for sockets only
+        *,
+        seconds: float,
+        most_output: int,
+        wall: float | None = None,
     ) -> None:
         self.channel, self.output = Channel(connection), output
         # On a busy machine it has more time than it hears of.
@@ -54,8 +60,11 @@ class Link:
         self.stopped: tuple[str, str] | None = None  # which limit, and in words
         self.chance: bytes | None = None
         self.seconds = seconds
-        self.hushed = False
-        os.set_blocking(output, False)
+        self.hushed = self.output_ended = False
+        if isinstance(output, int):
+            os.set_blocking(output, False)
+        else:
+            output.setblocking(False)
 
     # --- messages
 
@@ -63,7 +72,8 @@ class Link:
         """Until there is a message, reading meanwhile what the answer prints."""
         while True:
             left = max(0.0, self.deadline - time.monotonic())
-            ready, _, _ = select.select([self.channel.connection, self.output], [], [], left)
+            sources = [self.channel.connection, *([] if self.output_ended else [self.output])]
+            ready, _, _ = select.select(sources, [], [], left)
             if self.output in ready:
                 self.read_output()
                 if self.printed_size > self.most_output:
@@ -76,12 +86,10 @@ class Link:
     def read_output(self) -> None:
         """Takes what the answer has printed; the beginning is kept."""
         try:
-            data = os.read(self.output, 1 << 16)
+            data = os.read(self.output, 1 << 16) if isinstance(self.output, int) else self.output.recv(1 << 16)
         except (BlockingIOError, OSError):
             return
-        if not data:
-            os.close(self.output)
-            self.output = os.open(os.devnull, os.O_RDONLY)
+        self.output_ended = not data
         self.printed_size += len(data)
         if not self.hushed:
             self.printed += data[: max(0, _KEPT_OUTPUT - len(self.printed))]

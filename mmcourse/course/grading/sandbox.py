@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 import site
+import socket
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -66,25 +67,53 @@ def environment() -> dict[str, str]:
 
 
 def missing(report: dict[str, bool]) -> list[str]:
-    """The parts of the isolation that could not be had, in words for a warning."""
+    """The parts of the isolation that could not be had, and what is done instead, in words for a warning."""
     words = {
-        "namespaces": "a read-only file system without the solutions, and a process space of its own",
-        "filter": "a filter of system calls (no new processes, no network)",
-        "limits": "limits on memory, output files and processes",
-        "fork": "quick starts (every answer starts a Python of its own)",
+        "namespaces": (
+            "a read-only file system without the solutions, and a process space of its own",
+            "what an answer opens or writes is noted in the table, and not prevented",
+        ),
+        "filter": (
+            "a filter of system calls (no new processes, no network)",
+            "processes and connections are noted in the table, and not prevented",
+        ),
+        "memory": ("a limit on memory", "only the end of its time stops an answer that takes more and more"),
+        "limits": ("limits on processor time, output files and processes", "the time limit counts by the clock"),
+        "group": (
+            "an end for a whole group of processes",
+            "the answer is ended, and with it those that the system still lists below it",
+        ),
+        "fork": ("quick starts", "every answer starts a Python of its own, which takes some seconds"),
     }
-    return [text for name, text in words.items() if not report.get(name)]
+    return [f"{what} (instead, {instead})" for name, (what, instead) in words.items() if not report.get(name)]
+
+
+def can_fork() -> bool:
+    """Whether answers can be forks of a process that has everything loaded, to which open files can be handed."""
+    return hasattr(os, "fork") and hasattr(os, "wait4") and hasattr(socket, "send_fds")
+
+
+def offered() -> dict[str, bool]:
+    """Which parts of the isolation this system has, as far as it can be known without trying; namespaces must be."""
+    try:
+        import resource  # noqa: F401
+
+        limits = True
+    except ImportError:  # Windows
+        limits = False
+    return {
+        "namespaces": False,
+        "filter": seccomp.available(),
+        "memory": limits and platform.system() == "Linux",  # macOS takes the limit and does not keep it
+        "limits": limits,
+        "group": hasattr(os, "killpg"),
+        "fork": can_fork(),
+    }
 
 
 def enclose() -> dict[str, bool]:
     """Shuts this process and its children off; says which parts worked."""
-    report = {"namespaces": False, "filter": seccomp.available(), "fork": hasattr(os, "fork")}
-    try:
-        import resource  # noqa: F401
-
-        report["limits"] = True
-    except ImportError:
-        report["limits"] = False
+    report = offered()
     if platform.system() == "Linux":
         try:
             _namespaces()
@@ -212,7 +241,8 @@ def hidden_places() -> list[str]:
 
 def confine(limits: Limits, report: dict[str, bool], size: int) -> None:
     """Binds this process, which is about to run an answer; `size` is its address space so far, in bytes."""
-    os.setsid()
+    if hasattr(os, "setsid"):
+        os.setsid()
     if report.get("namespaces"):
         _unshare(_NEWNS)
         _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, f"size={limits.files}m,nr_inodes=4096,mode=1777")

@@ -181,15 +181,7 @@ def _work(exercise: str, answer: str, cells: list[Cell], course: Course) -> Work
     defining = [n for n, cell in enumerate(cells) if cell.kind == "code" and _defines(cell.text, answer)]
     chosen: int | None = None
     if named:
-        written = [n for n in named if not is_blank(cells[n].text)]
-        chosen = (written or named)[-1]
-        if len(named) > 1:
-            remarks.append(f"its cell is there {len(named)} times; the last one that is written counts")
-        elif not written:
-            others = [n for n in defining if n not in named and not is_blank(cells[n].text)]
-            if others and not any(cells[n].id in course.answers for n in others[-1:]):
-                chosen = others[-1]
-                remarks.append("its own cell is blank; the answer was found in another cell")
+        chosen = _with_its_id(exercise, answer, cells, course, remarks)
         if cells[chosen].kind != "code":
             remarks.append(f"its cell was turned into a {cells[chosen].kind[:20]} cell; its text was graded as code")
     elif defining:
@@ -202,6 +194,47 @@ def _work(exercise: str, answer: str, cells: list[Cell], course: Course) -> Work
         return Work(exercise=exercise, answer=answer, cell=None, remarks=("its cell is missing",))
     around = _around(chosen, cells, course)
     return Work(exercise=exercise, answer=answer, cell=cells[chosen].text, around=around, remarks=tuple(remarks))
+
+
+def _with_its_id(exercise: str, answer: str, cells: list[Cell], course: Course, remarks: list[str]) -> int:
+    """The cell that counts where at least one has the id of the exercise.
+
+    A cell may have the id of one exercise and define the answer of another: then the name of the function says more
+    than the id, which a copied cell keeps. Whichever is taken, the checks are those of this exercise.
+    """
+    named = [n for n, cell in enumerate(cells) if cell.id == exercise]
+    filled = [n for n in named if not is_blank(cells[n].text)]
+    foreign = {n: other for n in filled if (other := _other_answer(cells[n], course)) is not None}
+    own = [n for n in filled if n not in foreign]
+    if len(named) > 1:
+        remarks.append(f"its cell is there {len(named)} times; the last one that is written counts")
+    if foreign:
+        other = next(reversed(foreign.values()))
+        remarks.append(f"a cell with its id defines `{course.answers[other]}`, which is the answer of {other}")
+    if own:
+        return own[-1]
+    elsewhere = [n for n, cell in enumerate(cells) if n not in named and cell.kind == "code"]
+    defining = [n for n in elsewhere if _defines(cells[n].text, answer)]
+    others = [n for n in defining if not is_blank(cells[n].text)]
+    if others:
+        owner = cells[others[-1]].id
+        if owner in course.answers and _other_answer(cells[others[-1]], course) is not None:
+            remarks.append(f"the ids of cells were exchanged: its answer was found in the cell with the id {owner}")
+            return others[-1]
+        if owner not in course.answers:
+            what = "holds another answer" if foreign else "is blank"
+            remarks.append(f"its own cell {what}; the answer was found in another cell")
+            return others[-1]
+    if foreign and defining:
+        return defining[-1]  # blank: nobody wrote it
+    return (filled or named)[-1]
+
+
+def _other_answer(cell: Cell, course: Course) -> str | None:
+    """The exercise whose answer a cell defines, if it has the id of another one and does not define that one's."""
+    if cell.id not in course.answers or _defines(cell.text, course.answers[cell.id]):
+        return None
+    return next((exercise for exercise, answer in course.answers.items() if _defines(cell.text, answer)), None)
 
 
 def _above_its_check(exercise: str, cells: list[Cell], course: Course) -> int | None:

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import ast
 import builtins
+import linecache
 import math
 import operator
+import os
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any
 
 from mmcourse.content import PACKAGE
 
 WORDS = {
     "ready-made": "calls the ready-made function that it is to write itself",
+    "copied": "reads the source of the library, as one does to copy it",
     "replaced": "replaces a function of a library",
     "checks": "looks for the checks or the solutions",
     "frames": "looks into the frames or objects of whoever calls it",
@@ -175,6 +182,7 @@ def listen(note: Callable[[str, str], None], listening: Callable[[], bool], open
         finally:
             busy = False
 
+    linecache.clearcache()  # what stands there is read without a sound
     sys.addaudithook(hook)
     sys.meta_path.insert(0, _Listener(note))
 
@@ -200,6 +208,8 @@ def _opened(details: tuple, note: Callable[[str, str], None], open_places: tuple
     path, mode, flags = (*details, None, None, None)[:3]
     if isinstance(path, bytes):
         path = path.decode(errors="replace")
+    if isinstance(path, PurePath):
+        path = str(path)
     if not isinstance(path, str):
         return
     if any(part in path for part in _CHECKS[1:4]):
@@ -208,3 +218,36 @@ def _opened(details: tuple, note: Callable[[str, str], None], open_places: tuple
     writes = writes or (isinstance(flags, int) and flags & 0o1103)
     if writes and (not path.startswith(open_places) or path.startswith(f"{PACKAGE}/")):
         note("files", path[-60:])
+    if path.startswith("answer "):
+        return
+    place = os.path.realpath(path)
+    root = next((root for root in _libraries() if place.startswith(root)), None)
+    if root is not None and place.endswith((".py", ".pyc")) and _copying(root):
+        note("copied", place[len(root) - len(os.path.basename(root[:-1])) - 1 :][-60:])
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> tuple[str, ...]:
+    """The folders of the libraries that have ready-made functions."""
+    import torch
+
+    return tuple(f"{os.path.realpath(place)}{os.sep}" for place in (PACKAGE, Path(torch.__file__).parent))
+
+
+def _copying(root: str) -> bool:
+    """Whether an answer has a library's source opened, on whatever way.
+
+    An import does not count, nor a traceback or a warning, which quote the line, nor a library that reads itself.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith(("answer ", "<string>")):
+            return True
+        imports = file.startswith("<frozen importlib") and name in ("get_code", "exec_module")
+        if imports or file in (traceback.__file__, warnings.__file__):
+            return False
+        if file != __file__ and os.path.realpath(file).startswith(root):
+            return False
+        frame = frame.f_back
+    return False

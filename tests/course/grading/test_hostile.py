@@ -346,3 +346,75 @@ def test_nothing_passes_from_one_answer_to_the_next(verdict):
 def test_another_user_sees_nothing_of_this_one(verdict):
     found = verdict(answer("import os", f"return {RIGHT} if {os.environ.get('USER', 'nobody')!r} else 0"))
     assert found.points == 1
+
+
+# --- the source of the library, read to be copied
+
+MODULE = "__import__('sys').modules['mmcourse.attention.functions']"
+EXEC = ("space = {'torch': torch}", "exec(text[text.index('def causal_mask'):].split('\\n\\n\\n')[0], space)")
+READ = {
+    "inspect, of the module": f"import inspect; text = inspect.getsource({MODULE})",
+    "inspect by another way": f"text = __import__('inspect').getsource({MODULE})",
+    "importlib": f"import importlib; text = importlib.import_module('ins' + 'pect').getsource({MODULE})",
+    "open": f"text = open({MODULE}.__file__).read()",
+    "os.open": f"import os; text = os.read(os.open({MODULE}.__file__, 0), 1 << 20).decode()",
+    "pathlib": f"import pathlib; text = pathlib.Path({MODULE}.__file__).read_text()",
+    "its loader": f"text = {MODULE}.__loader__.get_source('mmcourse.attention.functions')",
+    "the bytes of its loader": f"text = {MODULE}.__loader__.get_data({MODULE}.__file__).decode()",
+    "pkgutil": "import pkgutil; text = pkgutil.get_data('mmcourse', 'attention/functions.py').decode()",
+    "importlib.resources": "import importlib.resources as r\n"
+    "text = r.files('mmcourse').joinpath('attention/functions.py').read_text()",
+    "linecache": f"import linecache; text = ''.join(linecache.getlines({MODULE}.__file__))",
+    "a link": f"import os; os.path.exists('/tmp/x') or os.symlink({MODULE}.__file__, '/tmp/x')\n"
+    "text = open('/tmp/x').read()",
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_copied_source_is_noted_and_earns_nothing(verdict, read):
+    lines = [line.strip() for line in read.split("\n")]
+    in_the_call = answer(*lines, *EXEC, "return space['causal_mask'](length)")
+    in_the_cell = answer("return space['causal_mask'](length)", before=("import torch", *lines, *EXEC))
+    for text in (in_the_call, in_the_cell):
+        found = verdict(text)
+        assert (found.status, found.points) == ("forbidden", 0), found
+        assert "attention/functions.py" in " ".join(found.tampering), found
+
+
+AGAIN = {
+    "loaded again": ("import importlib, mmcourse.attention.functions as m", "own = importlib.reload(m).causal_mask"),
+    "imported again": (
+        "import sys; del sys.modules['mmcourse.attention.functions']",
+        "from mmcourse.attention.functions import causal_mask as own",
+    ),
+    "its compiled code": (
+        "import mmcourse.attention.functions as m",
+        "space = dict(vars(m))",
+        "exec(m.__loader__.get_code('mmcourse.attention.functions'), space)",
+        "own = space['causal_mask']",
+    ),
+}
+
+
+@pytest.mark.parametrize("lines", AGAIN.values(), ids=AGAIN)
+def test_a_second_copy_of_the_library_earns_nothing(verdict, lines):
+    found = verdict(answer("return own(length)", before=lines))
+    assert (found.status, found.points) == ("forbidden", 0), found
+
+
+HARMLESS = {
+    "reads how it is done, and does it otherwise": "import inspect, mmcourse.attention\n"
+    "print(len(inspect.getsource(mmcourse.attention)))",
+    "has a traceback quote a line": "import traceback, mmcourse.attention\ntry:\n"
+    "    mmcourse.attention.attention(1, 2, 3)\nexcept Exception:\n    traceback.print_exc()",
+    "imports a part that nobody had": "import mmcourse.recipes, mmcourse.pictures",
+    "reads its own": "import inspect\ndef mine():\n    return 1\ninspect.getsource(mine)",
+}
+
+
+@pytest.mark.parametrize("lines", HARMLESS.values(), ids=HARMLESS)
+def test_who_reads_and_writes_an_own_answer_keeps_the_points(verdict, lines):
+    found = verdict(answer(f"return {RIGHT}", before=(lines,)))
+    assert (found.status, found.points) == ("done", 1), found
+    copied = [said for said in found.tampering if "source of the library" in said]
+    assert bool(copied) == lines.startswith("import inspect, mmcourse"), found

@@ -238,6 +238,58 @@ def test_every_exercise_is_graded_from_the_solved_notebooks(the_judge):
     assert seen == {exercise.id for exercise in EXERCISES if exercise.chapter in chapters}
 
 
+# --- cells under the id of another exercise
+
+ATTEND = "def attend_one(q, k, v):\n    return (k @ q).softmax(-1) @ v"
+SCALED = "def scaled_attention(q, k, v):\n    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v"
+STUB = "def {0}(q, k, v):\n    # YOUR CODE HERE\n    raise NotImplementedError"
+FIRST, SECOND = "01-attend-one", "01-scaled-attention"
+
+
+def works(*cells):
+    """What a submission with these cells, each an id and its text, has for the first two exercises of chapter 01."""
+    course = submission.course_chapter("01")
+    start = submission.Cell(kind="code", id=course.code[0].id, text=course.code[0].text)
+    own = [submission.Cell(kind="code", id=name, text=text) for name, text in cells]
+    found = {work.exercise: work for work in submission.collect([start, *own], course)}
+    return course, found[FIRST], found[SECOND]
+
+
+EXCHANGED = {
+    "both": ([(FIRST, SCALED), (SECOND, ATTEND)], (1, 2)),
+    "only the dearer one is written": ([(FIRST, SCALED), (SECOND, STUB.format("attend_one"))], (0, 2)),
+    "only the cheaper one is written": ([(FIRST, STUB.format("scaled_attention")), (SECOND, ATTEND)], (1, 0)),
+    "the dearer one twice": ([(FIRST, SCALED), (SECOND, SCALED)], (0, 2)),
+    "the cheaper one twice": ([(FIRST, ATTEND), (SECOND, ATTEND)], (1, 0)),
+    "the cheaper one under both ids, below": ([(FIRST, ATTEND), (SECOND, SCALED), (SECOND, ATTEND)], (1, 2)),
+    "a blank cell of its own": ([(FIRST, SCALED), (SECOND, STUB.format("scaled_attention"))], (0, 2)),
+    "an answer under another name": ([(FIRST, ATTEND), (SECOND, SCALED.replace("scaled", "my"))], (1, 2)),
+}
+
+
+@pytest.mark.parametrize(("cells", "points"), EXCHANGED.values(), ids=EXCHANGED)
+def test_exchanged_ids_gain_nothing_and_lose_nothing(the_judge, cells, points):
+    course, first, second = works(*cells)
+    assert tuple(the_judge.grade(work, course, "x").points for work in (first, second)) == points
+    remarks = " ".join((*first.remarks, *second.remarks))
+    strange = any(f"def {name}" in text for (own, text) in cells for name in NAMES if NAMES[name] != own)
+    assert strange == ("which is the answer of" in remarks or "exchanged" in remarks), remarks
+
+
+NAMES = {"attend_one": FIRST, "scaled_attention": SECOND}
+
+
+@pytest.mark.parametrize("chapter", sorted({exercise.chapter for exercise in EXERCISES}))
+def test_the_answer_of_one_exercise_earns_nothing_as_another(chapter):
+    """Which checks an answer meets hangs on the exercise alone, so a dear answer in a cheap cell is a wrong one."""
+    here = [exercise for exercise in EXERCISES if exercise.chapter == chapter]
+    for exercise in here:
+        fresh = dataclasses.replace(with_inputs(exercise, "exchanged", exercise.fresh), mistakes=())
+        for other in here:
+            points = grade(fresh, other.reference).points
+            assert points == (exercise.points if other is exercise else 0), (exercise.id, other.id)
+
+
 def test_other_inputs_for_another_salt():
     exercise = find("01-attend-one")
     draws = [with_inputs(exercise, salt).cases[0] for salt in ("one", "one", "two")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import struct
@@ -106,6 +107,47 @@ def test_who_swallows_the_end_of_the_time_is_told_again():
                 if swallowed == 2:
                     raise
     assert swallowed == 2
+
+
+def test_the_end_of_the_time_waits_for_the_collector_and_for_finalizers():
+    """An exception there would be a warning, which fails this test, and nobody would hear of the end."""
+    heard = []
+
+    def compute(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    def callback(phase, info):
+        if phase == "start":
+            compute(0.3)
+            heard.append("collected")
+
+    class Ends:
+        def __del__(self):
+            compute(0.3)
+            heard.append("finalized")
+
+    def collect():
+        gc.collect()
+        while True:
+            pass
+
+    def finalize():
+        one = Ends()
+        del one
+        while True:
+            pass
+
+    for work in (collect, finalize):
+        gc.callbacks.extend([callback] if work is collect else [])
+        try:
+            with pytest.raises(TooLongError), at_most(0.1, lambda: heard.append("over")):
+                work()
+        finally:
+            gc.callbacks[:] = [one for one in gc.callbacks if one is not callback]
+    assert heard[:2] == ["collected", "over"]
+    assert heard[2:] == ["finalized", "over"]
 
 
 def test_who_waits_for_the_processor_has_more_time(verdict):
