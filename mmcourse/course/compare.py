@@ -36,7 +36,7 @@ def clone(value: Any) -> Any:
         return {key: clone(item) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(clone(item) for item in value))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set)):
         return type(value)(clone(item) for item in value)
     return value
 
@@ -44,7 +44,7 @@ def clone(value: Any) -> Any:
 def changed_argument(got: tuple, expected: tuple) -> str | None:
     """Says which argument an answer changed in place, where the right one leaves it alone."""
     for number, (left, right) in enumerate(zip(got, expected, strict=True), start=1):
-        if isinstance(right, (torch.Tensor, np.ndarray, list, tuple, dict)):
+        if isinstance(right, (torch.Tensor, np.ndarray, list, tuple, dict, set)):
             same = _difference(left, right, 0.0, 0.0, True) is None
             if not same:
                 return (

@@ -155,7 +155,7 @@ def _run_greedy(answer, starts, table, mixing, hurry, max_length):
         logits[:, EOS] += hurry * (tokens.shape[1] - 4)
         return logits
 
-    return answer(step, starts[:, None].clone(), EOS, PAD, max_length)
+    return answer(step, starts[:, None], EOS, PAD, max_length)
 
 
 def _rows(count, max_length, hurry, *, size=10, width=6):
