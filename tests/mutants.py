@@ -6,7 +6,6 @@ axis, an off-by-one, a forgotten step, swapped arguments, an argument changed in
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
 import copy
@@ -95,7 +94,7 @@ def _tree(function: Callable) -> ast.FunctionDef:
 def _compile(trees: Any, scope: dict[str, Any], name: str) -> Callable:
     """The functions as they stand now, in a scope of their own, with every loop counted."""
     module = ast.Module([_Counted().visit(copy.deepcopy(tree)) for tree in reversed(list(trees))], [])
-    code = compile(ast.fix_missing_locations(module), "<mutant>", "exec", __future__.annotations.compiler_flag)
+    code = compile(ast.fix_missing_locations(module), "<mutant>", "exec")  # annotations stay text, as here
     steps = iter(range(STEPS))
 
     def count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -221,8 +222,20 @@ def test_the_docstring_examples_run():
         (torch.zeros(2), torch.zeros(3), "shape is (2,), expected (3,)"),
         (torch.zeros(2).long(), torch.zeros(2), "int64, expected floating-point numbers"),
         (torch.zeros(2), torch.zeros(2).bool(), "float32, expected true or false"),
-        (np.zeros(2), torch.zeros(2), "expected a tensor of shape (2,), got a NumPy array"),
-        (0.5, torch.tensor(0.5), "without .item()"),
+        (np.zeros(2, dtype=int), torch.zeros(2), "int64, expected floating-point numbers"),
+        (np.zeros(3), torch.zeros(2), "shape is (3,), expected (2,)"),
+        (0.5, torch.zeros(2), "expected a tensor of shape (2,), got a float"),
+        ([0.5, "x"], torch.zeros(2), "expected a tensor of shape (2,), got list"),
+        ([[1.0], [1.0, 2.0]], torch.zeros(2, 1), "expected a tensor of shape (2, 1), got list"),
+        ([[[0.0]]], torch.zeros(1, 1), "expected a tensor of shape (1, 1), got list"),
+        (2.5, torch.tensor(2), "got 2.5, expected 2"),
+        (2.000001, torch.tensor(2), "got 2.000001, expected 2"),
+        ([1, 0], torch.tensor([True, False]), "int64, expected true or false"),
+        (True, torch.tensor(1.0), "bool, expected floating-point"),
+        (2**80, torch.tensor(1), "expected a tensor of shape (), got an int"),
+        (Fraction(1, 2), torch.tensor(0.5), "got a Fraction"),
+        (torch.tensor([1, 2]), [1, 3], "value 2: got 2"),
+        (torch.zeros(2, 3), (torch.zeros(3),) * 2, "expected 2 values in a tuple, got a tensor"),
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "at [1]: got 2, expected 2.5"),
         (torch.tensor([1.0, 1.00002]), torch.tensor([1.0, 1.0]), "got 1.00002, expected 1"),
         (torch.tensor([1.0, torch.inf]), torch.tensor([1.0, 0.0]), "got inf, expected 0"),
@@ -252,6 +265,25 @@ def test_differences_are_said(got, expected, words):
         (torch.nn.Parameter(torch.ones(2)), torch.ones(2)),
         (torch.zeros(0, 3), torch.zeros(0, 3)),
         (np.float64(2.0), 2.0),
+        (0.5, torch.tensor(0.5)),
+        (2, torch.tensor(2.0)),
+        (2.0, torch.tensor(2)),
+        (np.float32(0.5), torch.tensor(0.5)),
+        (np.bool_(True), torch.tensor(True)),
+        (np.ones(2), torch.ones(2)),
+        (np.ones((2, 3))[::-1], torch.ones(2, 3)),
+        (torch.ones(2, requires_grad=True), np.ones(2)),
+        ([1, 2.5], torch.tensor([1.0, 2.5])),
+        ([], torch.zeros(0)),
+        ([[1, 2], (3, 4)], torch.tensor([[1.0, 2.0], [3.0, 4.0]])),
+        ([torch.tensor(1.0), np.float64(2.0), 3], torch.tensor([1.0, 2.0, 3.0])),
+        ([torch.ones(2), torch.zeros(2)], torch.tensor([[1.0, 1.0], [0.0, 0.0]])),
+        ([True, False], torch.tensor([True, False])),
+        (torch.tensor([1, 2]), [1, 2]),
+        (np.array([[1, 2]]), [(1, 2)]),
+        (torch.tensor([True, False]), [True, False]),
+        (np.array(True), True),
+        (np.str_("red"), "red"),
         ({1, 2}, {2, 1}),
     ],
 )
