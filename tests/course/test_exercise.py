@@ -39,7 +39,11 @@ SOFTMAX = Exercise(
     ),
     mistakes=(
         Mistake(message="The sum runs over the wrong axis: use dim=-1.", answer=lambda s: s.softmax(0)),
-        Mistake(message="exp overflows: subtract the largest score first.", answer=lambda s: s.exp() / s.exp().sum(-1)),
+        Mistake(message="The sum runs over the wrong axis: use dim=-1.", answer=lambda s: s.exp() / s.exp().sum(0)),
+        Mistake(
+            message="exp overflows: subtract the largest score first.",
+            answer=lambda s: s.exp() / s.exp().sum(-1, keepdim=True),
+        ),
     ),
     hints=("First hint.", "Second `hint`."),
 )
@@ -72,6 +76,14 @@ def test_a_known_mistake_is_named_and_the_difference_is_described():
     assert "12 of 12 numbers differ" in result.cases[0].message
 
 
+def test_a_mistake_that_explains_one_of_two_failed_cases_is_not_named():
+    """Both fail: the first as with the wrong axis, the second in a way of its own."""
+    result = grade(SOFTMAX, lambda s: s.softmax(0) if s.shape == (3, 4) else s)
+    assert (result.status, result.passed) == ("wrong", 0)
+    assert result.message == result.cases[0].message
+    assert "12 of 12 numbers differ" in result.message
+
+
 def test_an_unknown_mistake_is_described_by_what_differs():
     result = grade(SOFTMAX, lambda s: 2 * s.softmax(-1))
     assert (result.status, result.passed) == ("wrong", 0)
@@ -82,7 +94,7 @@ def test_partial_credit_and_nan_is_never_right():
     result = grade(SOFTMAX, lambda s: s.exp() / s.exp().sum(-1, keepdim=True))
     assert (result.status, result.passed, result.points) == ("wrong", 1, 2)
     assert "2 of 4 numbers are NaN" in result.cases[1].message
-    assert result.message.startswith("exp overflows")
+    assert result.message.startswith("exp overflows")  # "wrong axis" gives these NaN too, but fails in the first case
     assert difference(torch.tensor(torch.nan), torch.tensor(torch.nan)) is not None
     assert difference(torch.nan, torch.nan) is not None
 
