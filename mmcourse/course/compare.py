@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 from typing import Any
 
@@ -14,7 +15,9 @@ def difference(
 ) -> str | None:
     """None if `got` equals `expected` in structure, shape, kind of number and value; otherwise the first difference.
 
-    Tensors of float32 and float64 are of one kind; NaN equals nothing (unless `nan_equal`, which recognises mistakes).
+    What converts exactly to the asked value is as good: a number, a NumPy scalar or array, or a list of numbers for a
+    tensor, and the other way round. Tensors of float32 and float64 are of one kind, those of whole numbers of another.
+    NaN equals nothing (unless `nan_equal`, which recognises mistakes).
 
     >>> difference(torch.zeros(2, 3), torch.zeros(3, 2))
     'the shape is (2, 3), expected (3, 2): are the axes swapped?'
@@ -36,7 +39,7 @@ def clone(value: Any) -> Any:
         return {key: clone(item) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(clone(item) for item in value))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set)):
         return type(value)(clone(item) for item in value)
     return value
 
@@ -44,7 +47,7 @@ def clone(value: Any) -> Any:
 def changed_argument(got: tuple, expected: tuple) -> str | None:
     """Says which argument an answer changed in place, where the right one leaves it alone."""
     for number, (left, right) in enumerate(zip(got, expected, strict=True), start=1):
-        if isinstance(right, (torch.Tensor, np.ndarray, list, tuple, dict)):
+        if isinstance(right, (torch.Tensor, np.ndarray, list, tuple, dict, set)):
             same = _difference(left, right, 0.0, 0.0, True) is None
             if not same:
                 return (
@@ -70,6 +73,8 @@ def _difference(got: Any, expected: Any, rtol: float, atol: float, nan: bool) ->
             return "", f"expected a dict with the keys {sorted(map(str, expected))}, got {shown}"
         pairs = [(f"[{key!r}]", got[key], expected[key]) for key in expected]
     elif isinstance(expected, (list, tuple)):
+        if isinstance(got, (torch.Tensor, np.ndarray)) and got.ndim and not _holds_arrays(expected):
+            got = got.tolist()
         if not isinstance(got, (list, tuple)):
             return "", f"expected {len(expected)} values in a {_kind(expected)}, got {_kind(got)}"
         if len(got) != len(expected):
@@ -87,10 +92,8 @@ def _difference(got: Any, expected: Any, rtol: float, atol: float, nan: bool) ->
 
 
 def _exact(got: Any, expected: Any) -> tuple[str, str] | None:
-    if isinstance(got, torch.Tensor) and got.ndim == 0 and got.dtype == torch.bool:
+    if isinstance(got, (torch.Tensor, np.ndarray, np.generic)) and got.ndim == 0:
         got = got.item()
-    if isinstance(got, np.bool_):
-        got = bool(got)
     if type(got) is type(expected) and got == expected:
         return None
     return "", f"expected {_short(expected)}, got {_short(got)}"
@@ -109,21 +112,49 @@ def _numbers(got: Any, expected: Any, rtol: float, atol: float, nan: bool) -> tu
 
 
 def _arrays(got: Any, expected: Any, rtol: float, atol: float, nan: bool) -> tuple[str, str] | None:
-    if type(got) is not type(expected) and not (isinstance(got, torch.Tensor) and isinstance(expected, torch.Tensor)):
-        advice = ": return the tensor itself, without .item()" if isinstance(got, (int, float)) else ""
-        return "", f"expected {_kind(expected)}, got {_kind(got)}{advice}"
-    got, expected = (torch.as_tensor(x).detach().cpu() for x in (got, expected))
+    typed = isinstance(got, (torch.Tensor, np.ndarray))  # Python's numbers and lists of them have no type to be wrong
+    given, asked, got = _kind(got), _kind(expected), _tensor(got, expected.ndim)
+    if got is None or (not typed and got.ndim == 0 and expected.ndim > 0):
+        return "", f"expected {asked}, got {given}"
+    expected = _tensor(expected, expected.ndim)
     if got.shape != expected.shape:
         swapped = sorted(got.shape) == sorted(expected.shape)
         advice = ": are the axes swapped?" if swapped else ""
         return "", f"the shape is {tuple(got.shape)}, expected {tuple(expected.shape)}{advice}"
-    if _dtype_kind(got) != _dtype_kind(expected):
+    kinds = {_dtype_kind(got), _dtype_kind(expected)}
+    if not typed and kinds == {"whole", "floating-point"}:
+        rtol, atol = (rtol, atol) if _dtype_kind(expected) == "floating-point" else (0.0, 0.0)
+    elif len(kinds) > 1:
         ours, theirs = str(got.dtype).removeprefix("torch."), _dtype_kind(expected)
         return "", f"the values are {ours}, expected {theirs} numbers".replace("true-or-false numbers", "true or false")
     wide = torch.complex128 if got.is_complex() else torch.float64
     got, expected = got.to(wide), expected.to(wide)
     wrong = ~torch.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=nan)
     return ("", _where(got, expected, wrong)) if wrong.any() else None
+
+
+def _tensor(value: Any, depth: int) -> torch.Tensor | None:
+    """A number, an array, or lists of them, at most `depth` inside each other, as a tensor; None for anything else."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, (list, tuple)):
+        rows = [_tensor(row, depth - 1) for row in value] if depth > 0 else [None]
+        if any(row is None or row.shape != rows[0].shape for row in rows):
+            return None
+        dtype = functools.reduce(torch.promote_types, (row.dtype for row in rows), torch.bool)
+        return torch.stack([row.to(dtype) for row in rows]) if rows else torch.zeros(0)
+    if not isinstance(value, (numbers.Number, np.generic, np.ndarray)):
+        return None
+    try:
+        return torch.from_numpy(np.array(value, order="C"))
+    except (TypeError, ValueError):  # text, a fraction, or a whole number that no array holds
+        return None
+
+
+def _holds_arrays(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_arrays(item) for item in value)
+    return isinstance(value, (torch.Tensor, np.ndarray, dict))
 
 
 def _where(got: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor) -> str:

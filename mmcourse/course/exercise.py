@@ -146,6 +146,7 @@ def grade(exercise: Exercise, answer: Any) -> Result:
         return _result(exercise, "unwritten", (), "")
     checked: list[Checked] = []
     failures: list[tuple[int, Outcome]] = []
+    passes: list[tuple[int, Outcome]] = []
     for index, case in enumerate(exercise.cases):
         expected = _run(exercise, index, exercise.reference)
         if expected.error is not None:
@@ -155,11 +156,13 @@ def grade(exercise: Exercise, answer: Any) -> Result:
             return _result(exercise, "unwritten", (), "")
         message = _judge(case, got, expected)
         checked.append(Checked(case.name, message is None, message or ""))
-        if message is not None:
+        if message is None:
+            passes.append((index, expected))
+        else:
             failures.append((index, got))
     if not failures:
         return _result(exercise, "done", tuple(checked), "")
-    mistake = _name_mistake(exercise, failures)
+    mistake = _name_mistake(exercise, failures + passes)
     index, first = failures[0]
     status: Status = "error" if first.error is not None else "wrong"
     said = checked[index].message
@@ -212,14 +215,15 @@ def _judge(case: Case, got: Outcome, expected: Outcome) -> str | None:
     return found
 
 
-def _name_mistake(exercise: Exercise, failures: list[tuple[int, Outcome]]) -> str | None:
-    """The known mistake that explains most of the failed cases, the first one among equals."""
-    best, most = None, 0
+def _name_mistake(exercise: Exercise, outcomes: list[tuple[int, Outcome]]) -> str | None:
+    """The first known mistake that explains the answer: it gives the same, value or error, in every case.
+
+    One that the answer resembles in a single case, and that fails where the answer is right, is not what was done.
+    """
     for mistake in exercise.mistakes:
-        hits = sum(_same(exercise.cases[i], got, _run(exercise, i, mistake.answer)) for i, got in failures)
-        if hits > most:
-            best, most = mistake.message, hits
-    return best
+        if all(_same(exercise.cases[i], got, _run(exercise, i, mistake.answer)) for i, got in outcomes):
+            return mistake.message
+    return None
 
 
 def _same(case: Case, got: Outcome, mistaken: Outcome) -> bool:

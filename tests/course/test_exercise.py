@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,11 @@ SOFTMAX = Exercise(
     ),
     mistakes=(
         Mistake(message="The sum runs over the wrong axis: use dim=-1.", answer=lambda s: s.softmax(0)),
-        Mistake(message="exp overflows: subtract the largest score first.", answer=lambda s: s.exp() / s.exp().sum(-1)),
+        Mistake(message="The sum runs over the wrong axis: use dim=-1.", answer=lambda s: s.exp() / s.exp().sum(0)),
+        Mistake(
+            message="exp overflows: subtract the largest score first.",
+            answer=lambda s: s.exp() / s.exp().sum(-1, keepdim=True),
+        ),
     ),
     hints=("First hint.", "Second `hint`."),
 )
@@ -71,6 +76,14 @@ def test_a_known_mistake_is_named_and_the_difference_is_described():
     assert "12 of 12 numbers differ" in result.cases[0].message
 
 
+def test_a_mistake_that_explains_one_of_two_failed_cases_is_not_named():
+    """Both fail: the first as with the wrong axis, the second in a way of its own."""
+    result = grade(SOFTMAX, lambda s: s.softmax(0) if s.shape == (3, 4) else s)
+    assert (result.status, result.passed) == ("wrong", 0)
+    assert result.message == result.cases[0].message
+    assert "12 of 12 numbers differ" in result.message
+
+
 def test_an_unknown_mistake_is_described_by_what_differs():
     result = grade(SOFTMAX, lambda s: 2 * s.softmax(-1))
     assert (result.status, result.passed) == ("wrong", 0)
@@ -81,7 +94,7 @@ def test_partial_credit_and_nan_is_never_right():
     result = grade(SOFTMAX, lambda s: s.exp() / s.exp().sum(-1, keepdim=True))
     assert (result.status, result.passed, result.points) == ("wrong", 1, 2)
     assert "2 of 4 numbers are NaN" in result.cases[1].message
-    assert result.message.startswith("exp overflows")
+    assert result.message.startswith("exp overflows")  # "wrong axis" gives these NaN too, but fails in the first case
     assert difference(torch.tensor(torch.nan), torch.tensor(torch.nan)) is not None
     assert difference(torch.nan, torch.nan) is not None
 
@@ -221,8 +234,20 @@ def test_the_docstring_examples_run():
         (torch.zeros(2), torch.zeros(3), "shape is (2,), expected (3,)"),
         (torch.zeros(2).long(), torch.zeros(2), "int64, expected floating-point numbers"),
         (torch.zeros(2), torch.zeros(2).bool(), "float32, expected true or false"),
-        (np.zeros(2), torch.zeros(2), "expected a tensor of shape (2,), got a NumPy array"),
-        (0.5, torch.tensor(0.5), "without .item()"),
+        (np.zeros(2, dtype=int), torch.zeros(2), "int64, expected floating-point numbers"),
+        (np.zeros(3), torch.zeros(2), "shape is (3,), expected (2,)"),
+        (0.5, torch.zeros(2), "expected a tensor of shape (2,), got a float"),
+        ([0.5, "x"], torch.zeros(2), "expected a tensor of shape (2,), got list"),
+        ([[1.0], [1.0, 2.0]], torch.zeros(2, 1), "expected a tensor of shape (2, 1), got list"),
+        ([[[0.0]]], torch.zeros(1, 1), "expected a tensor of shape (1, 1), got list"),
+        (2.5, torch.tensor(2), "got 2.5, expected 2"),
+        (2.000001, torch.tensor(2), "got 2.000001, expected 2"),
+        ([1, 0], torch.tensor([True, False]), "int64, expected true or false"),
+        (True, torch.tensor(1.0), "bool, expected floating-point"),
+        (2**80, torch.tensor(1), "expected a tensor of shape (), got an int"),
+        (Fraction(1, 2), torch.tensor(0.5), "got a Fraction"),
+        (torch.tensor([1, 2]), [1, 3], "value 2: got 2"),
+        (torch.zeros(2, 3), (torch.zeros(3),) * 2, "expected 2 values in a tuple, got a tensor"),
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.5]), "at [1]: got 2, expected 2.5"),
         (torch.tensor([1.0, 1.00002]), torch.tensor([1.0, 1.0]), "got 1.00002, expected 1"),
         (torch.tensor([1.0, torch.inf]), torch.tensor([1.0, 0.0]), "got inf, expected 0"),
@@ -252,6 +277,25 @@ def test_differences_are_said(got, expected, words):
         (torch.nn.Parameter(torch.ones(2)), torch.ones(2)),
         (torch.zeros(0, 3), torch.zeros(0, 3)),
         (np.float64(2.0), 2.0),
+        (0.5, torch.tensor(0.5)),
+        (2, torch.tensor(2.0)),
+        (2.0, torch.tensor(2)),
+        (np.float32(0.5), torch.tensor(0.5)),
+        (np.bool_(True), torch.tensor(True)),
+        (np.ones(2), torch.ones(2)),
+        (np.ones((2, 3))[::-1], torch.ones(2, 3)),
+        (torch.ones(2, requires_grad=True), np.ones(2)),
+        ([1, 2.5], torch.tensor([1.0, 2.5])),
+        ([], torch.zeros(0)),
+        ([[1, 2], (3, 4)], torch.tensor([[1.0, 2.0], [3.0, 4.0]])),
+        ([torch.tensor(1.0), np.float64(2.0), 3], torch.tensor([1.0, 2.0, 3.0])),
+        ([torch.ones(2), torch.zeros(2)], torch.tensor([[1.0, 1.0], [0.0, 0.0]])),
+        ([True, False], torch.tensor([True, False])),
+        (torch.tensor([1, 2]), [1, 2]),
+        (np.array([[1, 2]]), [(1, 2)]),
+        (torch.tensor([True, False]), [True, False]),
+        (np.array(True), True),
+        (np.str_("red"), "red"),
         ({1, 2}, {2, 1}),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from mmcourse.course.exercise import Case, Exercise, Mistake
-from mmcourse.course.exercises.ch02_more import CALIBRATION_ERROR, LABEL_SMOOTHING, PERPLEXITY, one_number
+from mmcourse.course.exercises.ch02_more import CALIBRATION_ERROR, LABEL_SMOOTHING, PERPLEXITY
 
 
 def logits_and_targets(samples, classes, *, size=1.0, shift=0.0):
@@ -47,9 +47,9 @@ MEAN_SURPRISE = Exercise(
     points=1,
     reference=mean_surprise,
     cases=(
-        Case(name="three samples, four classes", inputs=probabilities_and_targets(3, 4), probe=one_number),
-        Case(name="a batch of 32 with ten classes", inputs=probabilities_and_targets(32, 10), probe=one_number),
-        Case(name="a single sample", inputs=probabilities_and_targets(1, 5), probe=one_number),
+        Case(name="three samples, four classes", inputs=probabilities_and_targets(3, 4)),
+        Case(name="a batch of 32 with ten classes", inputs=probabilities_and_targets(32, 10)),
+        Case(name="a single sample", inputs=probabilities_and_targets(1, 5)),
     ),
     mistakes=(
         Mistake(
@@ -222,14 +222,11 @@ CROSS_ENTROPY = Exercise(
     points=2,
     reference=mean_cross_entropy,
     cases=(
-        Case(name="six samples, five classes", inputs=logits_and_targets(6, 5), probe=one_number),
-        Case(
-            name="logits near 200, where exp overflows", inputs=logits_and_targets(6, 5, shift=200.0), probe=one_number
-        ),
+        Case(name="six samples, five classes", inputs=logits_and_targets(6, 5)),
+        Case(name="logits near 200, where exp overflows", inputs=logits_and_targets(6, 5, shift=200.0)),
         Case(
             name="sure and wrong: the right class has probability 0 in float32",
             inputs=_sure_and_wrong,
-            probe=one_number,
         ),
     ),
     mistakes=(

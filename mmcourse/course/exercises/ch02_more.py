@@ -7,14 +7,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from mmcourse.course.exercise import Case, Exercise, Mistake, call
-
-
-def one_number(answer, *inputs):
-    """A probe like the default one, for which a plain number is as good as a tensor that holds one."""
-    value = call(answer, *inputs)
-    return torch.tensor(value) if type(value) in (int, float) else value
-
+from mmcourse.course.exercise import Case, Exercise, Mistake
 
 # --- label smoothing --------------------------------------------------------------------------------------------------
 
@@ -220,17 +213,14 @@ CALIBRATION_ERROR = Exercise(
         Case(
             name="300 answers that are too sure, four classes, ten bins",
             inputs=_answers(300, 4, 10, size=3.0, follow=0.5),
-            probe=one_number,
         ),
         Case(
             name="200 answers that are too shy, three classes, five bins",
             inputs=_answers(200, 3, 5, size=1.0, follow=0.8),
-            probe=one_number,
         ),
         Case(
             name="six answers, so that most bins are empty",
             inputs=_answers(6, 4, 10, size=3.0, follow=0.5, certain=True),
-            probe=one_number,
         ),
     ),
     mistakes=(

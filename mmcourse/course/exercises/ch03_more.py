@@ -40,7 +40,7 @@ def _run_gpt(answer, tokens, embedding, positions, matrices):
         tokens,
         embedding,
         positions,
-        [make(matrix) for matrix in matrices],
+        tuple(make(matrix) for matrix in matrices),
         lambda x: torch.layer_norm(x, x.shape[-1:]) * gain,
     )
 
@@ -290,7 +290,7 @@ def cached_step(x, keys, values, W_q, W_k, W_v):
     return scores.softmax(dim=-1) @ values, keys, values
 
 
-def _step(past, width=6, size=4):
+def _step(past, width=6, size=5):
     def inputs(generator):
         x, keys, values = (torch.randn(n, m, generator=generator) for n, m in ((1, width), (past, size), (past, size)))
         return x, keys, values, *torch.randn(3, width, size, generator=generator)
@@ -299,12 +299,12 @@ def _step(past, width=6, size=4):
 
 
 def _sequence(generator):
-    return torch.randn(6, 6, generator=generator), *torch.randn(3, 6, 4, generator=generator)
+    return torch.randn(6, 6, generator=generator), *torch.randn(3, 6, 5, generator=generator)
 
 
 def _token_by_token(answer, x, *weights):
     """Writes a whole sequence, beginning with an empty cache."""
-    keys, values, outputs = torch.empty(0, 4), torch.empty(0, 4), []
+    keys, values, outputs = torch.empty(0, 5), torch.empty(0, 5), []
     for token in x.split(1):
         output, keys, values = answer(token, keys, values, *weights)
         outputs.append(output)
@@ -408,6 +408,7 @@ def _masking(rows, length, share):
     def inputs(generator):
         tokens, strangers = torch.randint(5, 50, (2, rows, length), generator=generator)
         chosen, dice = torch.rand(2, rows, length, generator=generator)
+        dice[:, :2] = torch.tensor([0.8, 0.9])  # the text says what becomes of these two
         return tokens, chosen < share, dice, strangers, 4
 
     return inputs

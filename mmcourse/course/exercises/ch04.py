@@ -122,6 +122,13 @@ def _picture_and_bins(bins, *shape):
     return lambda generator: (pictures(*shape)(generator), bins)
 
 
+def _little_red(generator):
+    """Nothing in the upper half of red, so that the last boxes are empty: a count must not end before them."""
+    image = pictures(3, 9, 20)(generator)
+    image[0] //= 2
+    return image, 4
+
+
 _WRAPPED = (
     "The arithmetic runs in uint8, which ends at 255: 200 · 4 becomes 32, and 256 becomes 0. Call `.long()` first."
 )
@@ -136,7 +143,7 @@ COLOR_HISTOGRAM = Exercise(
     reference=color_histogram,
     cases=(
         Case(name="two boxes a color, 16 × 16 pixels", inputs=_picture_and_bins(2, 3, 16, 16)),
-        Case(name="four boxes a color, 9 × 20 pixels", inputs=_picture_and_bins(4, 3, 9, 20)),
+        Case(name="four boxes a color, 9 × 20 pixels", inputs=_little_red),
         Case(name="a white picture", inputs=lambda generator: (torch.full((3, 4, 4), 255, dtype=torch.uint8), 3)),
     ),
     mistakes=(

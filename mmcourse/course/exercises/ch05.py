@@ -12,13 +12,16 @@ from mmcourse.course.exercises.ch05_more import MEAN_COSINE, PROBE, RENAME, SEAR
 UNKNOWN = "[UNK]"
 
 
-def _cut(word, known, *, shortest=False, inside="##"):
+def _longest_first(start, end):
+    return range(end, start, -1)
+
+
+def _cut(word, known, *, ends=_longest_first, inside="##"):
     """Pieces from the left and whether they reach the end of the word; `known(piece)` says which there are."""
     pieces, start = [], 0
     while start < len(word):
-        ends = range(start + 1, len(word) + 1) if shortest else range(len(word), start, -1)
         before = inside if start else ""
-        end = next((end for end in ends if known(before + word[start:end])), None)
+        end = next((end for end in ends(start, len(word)) if known(before + word[start:end])), None)
         if end is None:
             return pieces, False
         pieces.append(before + word[start:end])
@@ -28,6 +31,11 @@ def _cut(word, known, *, shortest=False, inside="##"):
 
 def longest_match(word, vocabulary):
     pieces, whole = _cut(word, vocabulary.__contains__)
+    return pieces if whole else [UNKNOWN]
+
+
+def _shortest_match(word, known):
+    pieces, whole = _cut(word, known, ends=lambda start, end: range(start + 1, end + 1))
     return pieces if whole else [UNKNOWN]
 
 
@@ -99,7 +107,7 @@ LONGEST_MATCH = Exercise(
         Mistake(
             message="The shortest piece is taken first. Greedy means the longest that fits: try the whole rest of the "
             "word, then one letter less, and so on.",
-            answer=lambda w, v: (lambda cut: cut[0] if cut[1] else [UNKNOWN])(_cut(w, v.__contains__, shortest=True)),
+            answer=lambda w, v: _shortest_match(w, v.__contains__),
         ),
         Mistake(
             message="The pieces inside the word have lost their ##: `cat ##s` and `cat s` are not the same.",
@@ -239,6 +247,7 @@ def _chances(batch, length):
         tokens = torch.randint(5, 30, (batch, length), generator=generator)
         tokens[:, 0], tokens[:, -1] = 2, 3
         lot, fate = torch.rand(2, batch, length, generator=generator)
+        lot[0], lot[1], fate[1, 1:3] = 0.15, 0.1, torch.tensor([0.8, 0.9])  # the text says what becomes of these
         others = torch.randint(5, 30, (batch, length), generator=generator)
         return tokens, tokens > 4, lot, fate, others, 4
 

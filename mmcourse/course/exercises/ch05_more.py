@@ -7,14 +7,7 @@ import re
 import torch
 from torch.nn import functional as F
 
-from mmcourse.course.exercise import Case, Exercise, Mistake, call
-
-
-def _as_number(answer, *inputs):
-    """A probe for which a plain number is as good as a tensor that holds one."""
-    value = call(answer, *inputs)
-    return torch.tensor(float(value)) if type(value) in (int, float) else value
-
+from mmcourse.course.exercise import Case, Exercise, Mistake
 
 # --- weights by name --------------------------------------------------------------------------------------------------
 
@@ -335,9 +328,9 @@ MEAN_COSINE = Exercise(
     points=2,
     reference=mean_cosine,
     cases=(
-        Case(name="six vectors around zero", inputs=_cloud(6, 5, 0.0), probe=_as_number),
-        Case(name="40 vectors in a narrow cone", inputs=_cloud(40, 12, 2.0), probe=_as_number),
-        Case(name="two vectors", inputs=_cloud(2, 4, 0.5), probe=_as_number),
+        Case(name="six vectors around zero", inputs=_cloud(6, 5, 0.0)),
+        Case(name="40 vectors in a narrow cone", inputs=_cloud(40, 12, 2.0)),
+        Case(name="two vectors", inputs=_cloud(2, 4, 0.5)),
     ),
     mistakes=(
         Mistake(
@@ -441,9 +434,9 @@ PROBE = Exercise(
     points=3,
     reference=probe_accuracy,
     cases=(
-        Case(name="three classes, 60 to fit, 203 unseen", inputs=_clusters(60, 203, 4, 3), probe=_as_number),
-        Case(name="five classes, 80 to fit, 307 unseen", inputs=_clusters(80, 307, 6, 5), probe=_as_number),
-        Case(name="two classes, 30 to fit, 211 unseen", inputs=_clusters(30, 211, 3, 2), probe=_as_number),
+        Case(name="three classes, 60 to fit, 203 unseen", inputs=_clusters(60, 203, 4, 3)),
+        Case(name="five classes, 80 to fit, 307 unseen", inputs=_clusters(80, 307, 6, 5)),
+        Case(name="two classes, 30 to fit, 211 unseen", inputs=_clusters(30, 211, 3, 2)),
     ),
     mistakes=(
         Mistake(

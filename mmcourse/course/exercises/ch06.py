@@ -40,15 +40,14 @@ LAYER_SHAPES = Exercise(
     points=1,
     reference=layer_shapes,
     cases=(
-        Case(name="ResNet-50 and BERT, ten classes", inputs=_numbers(2048, 768, 10), probe=lambda f, *x: _plain(f(*x))),
+        Case(name="ResNet-50 and BERT, ten classes", inputs=_numbers(2048, 768, 10)),
         Case(
             name="EfficientNet and MiniLM, two classes",
             inputs=_numbers(1280, 384, 2),
-            probe=lambda f, *x: _plain(f(*x)),
         ),
-        Case(name="two encoders of one size", inputs=_numbers(64, 64, 3), probe=lambda f, *x: _plain(f(*x))),
+        Case(name="two encoders of one size", inputs=_numbers(64, 64, 3)),
     ),
-    fresh=(Case(name="sizes of chance", inputs=_sizes, probe=lambda f, *x: _plain(f(*x))),),
+    fresh=(Case(name="sizes of chance", inputs=_sizes),),
     mistakes=(
         Mistake(
             message="The shapes are turned around. PyTorch stores the weight of Linear(inputs, outputs) as "
@@ -99,11 +98,6 @@ LAYER_SHAPES = Exercise(
         "`[(512, image_width + text_width), (256, 512), (classes, 256)]`",
     ),
 )
-
-
-def _plain(shapes):
-    """Lists, tuples or torch sizes alike."""
-    return [tuple(int(size) for size in shape) for shape in shapes]
 
 
 # --- what a sum cannot do ---------------------------------------------------------------------------------------------

@@ -269,7 +269,10 @@ def drop_modalities(image, text, share, draw):
 def _drop_inputs(share, batch, image=4, text=3):
     def inputs(generator):
         pair = torch.randn(batch, image, generator=generator), torch.randn(batch, text, generator=generator)
-        return *pair, share, torch.rand(batch, generator=generator)
+        draw = torch.rand(batch, generator=generator)
+        if share:
+            draw[:2] = torch.tensor([share, 1 - share])  # the text says what becomes of these two
+        return *pair, share, draw
 
     return inputs
 
@@ -306,6 +309,10 @@ MODALITY_DROPOUT = Exercise(
         Mistake(
             message="Picture and sentence are exchanged: small draws take the picture, large ones the sentence.",
             answer=lambda i, t, s, d: (i * (d < 1 - s)[:, None], t * (d >= s)[:, None]),
+        ),
+        Mistake(
+            message="Picture and sentence are exchanged: small draws take the picture, large ones the sentence.",
+            answer=lambda i, t, s, d: drop_modalities(i, t, s, 1 - d),
         ),
         Mistake(
             message="The masks are turned around: this keeps what should go.",

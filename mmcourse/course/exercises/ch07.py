@@ -142,12 +142,15 @@ def patches_ask_words(q, k, v, lengths):
     return (scores.softmax(dim=-1) * real[:, None]) @ v
 
 
-def _sentences(lengths, patches, words, size=4, width=5):
+def _sentences(lengths, patches, words, size=6, width=5, unlike=0):
+    """With `unlike`, a patch scores the word at its own place far below zero: only about −∞ blocks the rest."""
+
     def inputs(generator):
         def draw(tokens, channels):
             return torch.randn(len(lengths), tokens, channels, generator=generator)
 
-        return draw(patches, size), draw(words, size), draw(words, width), torch.tensor(lengths)
+        q, k, v = draw(patches, size), draw(words, size), draw(words, width)
+        return (q - unlike * k if unlike else q), k, v, torch.tensor(lengths)
 
     return inputs
 
@@ -187,7 +190,7 @@ PADDED_WORDS = Exercise(
     reference=patches_ask_words,
     cases=(
         Case(name="sentences of two and five words, padded to five", inputs=_sentences([2, 5], 6, 5)),
-        Case(name="as many patches as words", inputs=_sentences([4, 1, 3], 4, 4)),
+        Case(name="as many patches as words", inputs=_sentences([4, 1, 3], 4, 4, unlike=8)),
         Case(name="a sentence without words gives zeros", inputs=_sentences([0, 3], 3, 4)),
     ),
     mistakes=(

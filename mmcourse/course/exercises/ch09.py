@@ -155,7 +155,7 @@ def _run_greedy(answer, starts, table, mixing, hurry, max_length):
         logits[:, EOS] += hurry * (tokens.shape[1] - 4)
         return logits
 
-    return answer(step, starts[:, None].clone(), EOS, PAD, max_length)
+    return answer(step, starts[:, None], EOS, PAD, max_length)
 
 
 def _rows(count, max_length, hurry, *, size=10, width=6):
@@ -306,6 +306,12 @@ def _each_in_place(beams, scores, log_probs):
     return torch.cat((beams, token[:, None]), dim=1), best
 
 
+def _likeliest_word_in_place(beams, scores, log_probs):
+    """The same where a beam is possible; of an impossible one it takes the likeliest word and not the first."""
+    best, token = log_probs.max(dim=1)
+    return torch.cat((beams, token[:, None]), dim=1), scores + best
+
+
 def _all_children(beams, scores, log_probs):
     count = len(beams)
     best, token = (scores[:, None] + log_probs).topk(min(count, log_probs.shape[1]), dim=1)
@@ -341,6 +347,11 @@ BEAM_STEP = Exercise(
             message="Every beam takes its own likeliest word: that is greedy decoding K times. Let all K · V "
             "continuations compete.",
             answer=_each_in_place,
+        ),
+        Mistake(
+            message="Every beam takes its own likeliest word: that is greedy decoding K times. Let all K · V "
+            "continuations compete.",
+            answer=_likeliest_word_in_place,
         ),
         Mistake(
             message="All children are kept, so the beams become more at every step. Keep the K best of all.",
