@@ -104,7 +104,8 @@ class Captioner(nn.Module):
 
     def patches(self, images: Tensor) -> Tensor:
         """What stands at which place, before patches have seen each other: uint8 (B, 3, H, W) -> (B, P, C)."""
-        features = self.cnn.feature_map(images.float() / 127.5 - 1)
+        # The colors of a pixel side by side in memory: the same numbers, up to twice as fast on a CPU.
+        features = self.cnn.feature_map((images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last))
         rows, columns = features.shape[-2:]
         x = self.narrow(features.flatten(2).mT)  # (B, channels, h, w) -> (B, channels, P) -> (B, P, C)
         seen, rest = x.split((self.config.seen, self.config.width - self.config.seen), dim=-1)
