@@ -180,6 +180,21 @@ def test_changing_an_argument_in_place_is_told_and_spoils_nothing():
     assert torch.equal(shared, before)
 
 
+@pytest.mark.parametrize("kind", [list, set])
+def test_a_collection_that_comes_back_changed_is_told(kind):
+    shared = kind("abc")
+
+    def counts_by_taking_out(words):
+        return sum(1 for _ in iter(lambda: words.pop() if words else None, None))
+
+    exercise = dataclasses.replace(
+        SOFTMAX, reference=len, mistakes=(), cases=(Case(name="three", inputs=lambda g: (shared,)),)
+    )
+    assert grade(exercise, lambda words: len(words)).status == "done"
+    assert "argument 1 was changed in place" in grade(exercise, counts_by_taking_out).message
+    assert shared == kind("abc")
+
+
 def test_an_exercise_that_asks_for_a_change_in_place_accepts_it():
     def step(x):
         x.mul_(2)
