@@ -301,12 +301,12 @@ def test_checks_of_the_teachers_own(course, tmp_path, monkeypatch):
     out = tmp_path / "grades.csv"
     grade_submissions([here], out, workers=1, hidden=hidden, salt="salt-and-pepper", chapters=course)
     rows = table(out)
-    assert (rows["right", "01-causal-mask"]["points"], rows["right", "01-causal-mask"]["total"]) == ("1", "4")
-    assert (rows["lazy", "01-causal-mask"]["points"], rows["lazy", "01-causal-mask"]["passed"]) == ("0", "3")
+    assert (rows["right", "01-causal-mask"]["points"], rows["right", "01-causal-mask"]["total"]) == ("1", "5")
+    assert (rows["lazy", "01-causal-mask"]["points"], rows["lazy", "01-causal-mask"]["passed"]) == ("0", "4")
     for page in tmp_path.joinpath("feedback", "lazy").iterdir():
         text = page.read_text(encoding="utf-8")
         assert "secret" not in text
-        assert "0 of 1 check that is not shown" in text
+        assert "1 of 2 checks that are not shown" in text
     seen = "".join(page.read_text(encoding="utf-8") for page in tmp_path.joinpath("feedback", "spy").iterdir())
     assert "got 4 [" in seen
     assert "files (in a check that is not shown)" in seen
