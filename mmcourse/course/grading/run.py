@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import queue
-import select
 import subprocess
 import sys
 import threading
@@ -121,7 +120,7 @@ def grade_submissions(
     if share is None:
         records = [json.loads((folder / f"{keys[one]}.json").read_text(encoding="utf-8")) for one in handed_in]
         report.write(table, place, records)
-    for text in lacking:
+    for text in lacking if dask is not None else ():  # here it was said before the first submission
         tell(warning(text))
     kept = len(handed_in) - len(waiting)
     return Summary(files=len(handed_in), kept=kept, missing=tuple(lacking), table=table, feedback=place)
@@ -172,7 +171,7 @@ class Desk:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.process: subprocess.Popen | None = None
-        self.buffer = b""
+        self.heard: queue.Queue = queue.Queue()
         self.missing: list[str] = []
         seconds = settings["limits"]["seconds"]
         self.patience = _PATIENCE + _MOST_EXERCISES * ((1 + MORE_TIME) * seconds + 2)
@@ -181,7 +180,8 @@ class Desk:
         command = [sys.executable, "-m", "mmcourse.course.grading.desk"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(command, env=environment(), **pipes)
-        self.buffer = b""
+        self.heard = queue.Queue()
+        threading.Thread(target=_listen, args=(self.process.stdout, self.heard), daemon=True).start()
         try:  # over the pipe: what stands in its arguments or variables, its children could read
             self._say(self.settings)
             reply = self._hear()
@@ -214,25 +214,31 @@ class Desk:
         self.process.stdin.flush()
 
     def _hear(self) -> dict[str, Any] | None:
-        output = self.process.stdout
-        parts = [self.buffer]
-        while b"\n" not in parts[-1]:  # looked for in what is new only
-            if not select.select([output], [], [], self.patience)[0]:
-                return None
-            data = output.read1(1 << 20)
-            if not data or sum(map(len, parts)) > _MOST_REPLY:
-                return None
-            parts.append(data)
-        line, self.buffer = b"".join(parts).split(b"\n", 1)
-        return json.loads(line)
+        try:
+            line = self.heard.get(timeout=self.patience)
+        except queue.Empty:
+            return None
+        return None if line is None else json.loads(line)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process.stdin.close()
-            self.process.stdout.close()
             self.process = None
+
+
+def _listen(output: Any, heard: queue.Queue) -> None:
+    """Hands on each line, and None at the end; in a thread, as not every system can wait a while for a pipe."""
+    with output:
+        parts: list[bytes] = []
+        while (data := output.read1(1 << 20)) and sum(map(len, parts)) <= _MOST_REPLY:
+            *lines, rest = data.split(b"\n")
+            for line in lines:
+                heard.put(b"".join([*parts, line]))
+                parts = []
+            parts.append(rest)
+        heard.put(None)
 
 
 def _grade_all(
