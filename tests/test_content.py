@@ -1,6 +1,11 @@
+import csv
+import re
+from collections import Counter
+
 import pytest
 
 from mmcourse import content
+from mmcourse.course.notebook import chapter_sources, read_chapter
 
 
 @pytest.fixture
@@ -32,3 +37,18 @@ def test_an_incomplete_installation_says_so(installed):
     (installed / "_content" / "data").rmdir()
     with pytest.raises(FileNotFoundError, match=r"'data' is missing from .*mmcourse; install mmcourse again"):
         content.content_dir("data")
+
+
+def test_the_table_of_readers_is_whole_and_its_chapter_still_has_the_place_where_the_world_is_made():
+    with (content.content_dir("data") / "readers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seeds = Counter((row["reader"], row["seed"]) for row in rows)
+    assert set(seeds.values()) == {1}
+    assert {seed for _, seed in seeds} == {"0", "1", "2"}
+    assert len(rows) == 3 * len({row["reader"] for row in rows}) == 12
+    measured = ("exists", "where", "side", "relation", "new pairs")
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in measured)
+    script = (content.content_dir("data") / "make_readers.py").read_text(encoding="utf-8")
+    (last,) = re.findall(r'^LAST = "(.*)"', script, re.MULTILINE)
+    cells = read_chapter(chapter_sources(content.content_dir("chapters"), "07")[0]).cells
+    assert [cell.kind for cell in cells if cell.source.startswith(last)] == ["markdown"]

@@ -188,7 +188,8 @@ grade(find("00-numbers"), 64 * 64)
 # %% [markdown]
 # The check does not only say *wrong*. It compares the answer with what typical misunderstandings would give, and
 # names the one that fits. Take such a message as a pointer, not as a verdict on you: the people who wrote it made
-# that mistake first.
+# that mistake first. In the whole course a check takes whatever converts exactly to what is asked, such as a number, a
+# list or a NumPy array in place of a tensor, and wants the arguments of your function to come back unchanged.
 #
 # **Exercise 00-numbers** ★ · 2 minutes · *Say how much a model receives when you show it one color picture.*
 # Replace the line `...  # YOUR ANSWER HERE` by your number, or by a product such as `2 * 3`. Run the cell, then the
@@ -974,7 +975,7 @@ print("This chapter was run with a budget of", minutes)
 # | 04 | [Pictures to features](04_pictures_to_features.ipynb) | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce | here |
 # | 05 | [Words to features](05_words_to_features.ipynb) | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights | here |
 # | 06 | [Fusion by MLP](06_fusion_by_mlp.ipynb) | early, late, gated and bilinear fusion | tasks that no single modality can solve | here |
-# | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where concatenation fails | here |
+# | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where a pooled picture fails | here |
 # | 08 | [Contrastive pretraining](08_contrastive_pretraining.ipynb) | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen; a bag of words and its cure | here |
 # | 09 | [Captioning](09_captioning.ipynb) | teacher forcing, greedy and beam search, BLEU, ROUGE-L and CIDEr | every caption decided by exact truth, where the scores are blind | here |
 # | 10 | Visual question answering | classifying and generating answers | how far the question alone gets | planned |
