@@ -261,9 +261,12 @@ def test_open_folder_wraps_the_folders_own_words(tmp_path):
         open_folder(tmp_path, quiet=True)
 
 
-def test_the_first_text_of_each_picture_is_found_without_looking_through_all(monkeypatch):
+def test_the_first_text_of_each_picture_is_found_without_looking_through_all(monkeypatch, tmp_path):
     owners = torch.tensor([2, 0, 0, 1, 2, 3, 1])
-    part = FolderPart(tuple(map(Path, "abcd")), tuple("stuvwxy"), owners, torch.arange(7))
+    paths = tuple(tmp_path / name for name in "abcd")
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    part = FolderPart(paths, tuple("stuvwxy"), owners, torch.arange(7))
     assert part.first().tolist() == [1, 3, 0, 5]
     looked = []
 
