@@ -1,5 +1,7 @@
 """The captioner: several captions of a picture at once, generation that does not depend on how, and attention."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -225,13 +227,14 @@ def test_pointing_counts_nouns_that_are_there(small):
 
         return Looker()
 
-    covered = torch.nn.functional.adaptive_avg_pool2d(batch.masks[0, :1].float(), 8).flatten()
+    such = [number for number, thing in enumerate(batch.scenes[0].objects) if thing.noun == noun]
+    shown = batch.masks[0, such].any(dim=0, keepdim=True).float()
+    covered = torch.nn.functional.adaptive_avg_pool2d(shown, 8).flatten()
     one = make_scenes(1, split="val", masks=True)
     for place in (int(covered.argmax()), int(covered.argmin())):
         found[place] = pointing(everywhere_but(place), one, [f"a {noun} at left"])
-    same = [thing.noun for thing in batch.scenes[0].objects].count(noun)
     assert found[int(covered.argmax())] == [True]
-    assert same > 1 or found[int(covered.argmin())] == [False]
+    assert found[int(covered.argmin())] == [False]
 
 
 # The start in one space
@@ -265,7 +268,7 @@ def test_a_folder_gives_the_model_back(small, images, tmp_path):
     small.save(tmp_path / "model")
     again = Captioner.load(tmp_path / "model")
     assert again.generate(images) == small.generate(images)
-    assert again.config == SMALL or list(again.config.widths) == list(SMALL.widths)
+    assert replace(again.config, widths=tuple(again.config.widths)) == replace(SMALL, widths=tuple(SMALL.widths))
     (tmp_path / "model" / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no tokenizer\.json"):
         Captioner.load(tmp_path / "model")
