@@ -816,10 +816,11 @@ for name in names:
     print(f"{name:18}", "between seeds at most", f"{spread.max():.2f}")
 
 # %% [markdown]
-# **What to see:** *flat* can learn relations, and new pairs cost it nothing. Being without attention is no wall, like being
-# without places. It is expensive: after seventeen times as many questions it is right in three of four with as many
-# weights, and in nine of ten with eight times as many. What comes first for the reader with attention, *exists*, is its
-# weakest kind: it has to learn each noun anew at each of 64 places. A word that attends asks all places the same question.
+# **What to see:** *flat* can learn relations, and new pairs cost it nothing. To be without places is a wall, as *pooled*
+# shows; to be without attention is none. It is expensive: after seventeen times as many questions *flat* is right in
+# three of four with as many weights, and in nine of ten with eight times as many. What the reader with attention learns
+# first, *exists*, is its weakest kind: it has to learn each noun anew at each of 64 places. A word that attends asks all
+# places the same question.
 
 # %%
 middle = {name: found[name].mean(dim=0) for name in names}
