@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from mmcourse.content import content_dir
 from mmcourse.course.build import Registry, notebook_text, points_of, registry
 from mmcourse.course.notebook import Chapter, notebook_of
-from mmcourse.course.teacher.leaks import HIDDEN
-from mmcourse.course.teacher.release import read_chapters, refuse_leaks, write_all
+from mmcourse.course.teacher.release import read_chapters, refuse_leaks, without_hidden, write_all
 
 CONFIG = '''"""The configuration of nbgrader, written by `mmcourse nbgrader`. Run nbgrader's commands in this folder."""
 
@@ -72,7 +70,7 @@ def write_course(
         known = registry(chapter.number) if exercises is None else exercises
         points = points_of(chapter, known)
         texts[f"source/{chapter.name}/{chapter.name}.ipynb"] = notebook_text(_source(chapter, points))
-        files[f"{chapter.name}.ipynb"] = _without_hidden(notebook_of(chapter, points, solved=False))
+        files[f"{chapter.name}.ipynb"] = without_hidden(notebook_of(chapter, points, solved=False))
     refuse_leaks(files, every, None)
     return write_all(folder, texts)
 
@@ -82,9 +80,4 @@ def _source(chapter: Chapter, points: dict[str, int]) -> NotebookNode:
     notebook = notebook_of(chapter, points, solved=True)
     for cell, node in zip(chapter.cells, notebook.cells, strict=True):
         node.source = cell.source
-    return _without_hidden(notebook)
-
-
-def _without_hidden(notebook: NotebookNode) -> NotebookNode:
-    cells = [cell for cell in notebook.cells if HIDDEN not in cell.metadata.get("tags", [])]
-    return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
+    return without_hidden(notebook)

@@ -96,5 +96,10 @@ def _handed_out(chapter: Chapter, known: Registry, home: Path) -> NotebookNode:
     notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
     if notebook.metadata.get("mmcourse") != origin(chapter, known):
         raise CourseError(f"{path.name} was built from another source; run `mmcourse build {chapter.number}`")
+    return without_hidden(notebook)
+
+
+def without_hidden(notebook: NotebookNode) -> NotebookNode:
+    """The same notebook, its hidden cells taken out."""
     notebook.cells = [cell for cell in notebook.cells if HIDDEN not in cell.metadata.get("tags", [])]
     return notebook
