@@ -139,10 +139,11 @@ class Matcher(PictureTextModel):
         """The logit of every picture with every text, (N, M), computed pair by pair; see `match`."""
         pairs = [(row, text) for row in range(len(images)) for text in texts]
         found = [torch.zeros(0)]
-        for start in range(0, len(pairs), batch_size):
-            part = pairs[start : start + batch_size]
-            rows = torch.tensor([row for row, _ in part])
-            found.append(self.match(images[rows], [text for _, text in part], batch_size=batch_size))
+        with on_best_device(self):  # once, and not for every batch
+            for start in range(0, len(pairs), batch_size):
+                part = pairs[start : start + batch_size]
+                rows = torch.tensor([row for row, _ in part])
+                found.append(self.match(images[rows], [text for _, text in part], batch_size=batch_size))
         return torch.cat(found).unflatten(0, (len(images), len(texts)))
 
     def _views(self, images: Tensor, tokens: Tensor, mask: Tensor | None) -> Views:

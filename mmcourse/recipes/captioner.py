@@ -81,11 +81,8 @@ def train(
     """Trains on new scenes, on glyphs or on the pictures of a folder."""
     from mmcourse.recipes.registry import load_trained  # which imports this module
 
-    collection, facts, notes = (
-        collect(data),
-        {"batch_size": batch_size, "each": EACH, "mixed_precision": mixed_precision},
-        (),
-    )
+    collection, notes = collect(data), ()
+    facts = {"batch_size": batch_size, "each": EACH, "mixed_precision": mixed_precision}
     if collection is None:
         tokenizer, longest = WordTokenizer.train(tiny_lm.texts(0, 20_000)), tiny_lm.CONTEXT
         batches: Callable[[int], CaptionBatch] = FreshScenes(tokenizer, size=batch_size, each=EACH)
