@@ -119,7 +119,7 @@ def device() -> Finding:
         name = str(runtime.device())
     except ValueError as error:
         return Finding(name="device", state="bad", value=os.environ.get("MMCOURSE_DEVICE", ""), remedy=str(error))
-    if name != "cpu" and (problem := trial.try_device(runtime.device()).problem):
+    if name != "cpu" and (problem := trial.try_device(runtime.device())):
         return Finding(name="device", state="bad", value=name, remedy=f"{problem}: set MMCOURSE_DEVICE=cpu")
     speed = "a GPU makes training faster, nothing needs one" if name == "cpu" else ""
     return Finding(name="device", state="ok", value=name, remedy=speed)

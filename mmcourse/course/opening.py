@@ -20,7 +20,7 @@ def open_chapter(chapter: int) -> torch.Generator:
     viz.use_style()
     set_threads(1)
     place = device()
-    if place.type != "cpu" and (problem := try_device(place).problem):
+    if place.type != "cpu" and (problem := try_device(place)):
         print(f"This chapter runs on the CPU, because {problem}.")
         os.environ["MMCOURSE_DEVICE"] = "cpu"
     else:
