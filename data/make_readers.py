@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from mmcourse.content import content_dir
-from mmcourse.course.notebook import chapter_sources, read_chapter
+from mmcourse.course.author.source import chapter_sources, read_chapter
 
 SEEDS = (0, 1, 2)
 FIELDS = ("reader", "weights", "questions", "seed", "seconds", "exists", "where", "side", "relation", "new pairs")

@@ -1,9 +1,8 @@
 """Decoding: how a row of tokens grows from a model that only says what may come next.
 
 Nothing here knows a model. It knows a step: a function from the tokens so far (B, T) to the logits of the next one
-(B, V). Prompts are tables (B, T) of equal length. A step that keeps a state between calls, such as a cache of keys and
-values, also has a method `reorder(index)`: row i of the state becomes a copy of the old row index[i], and the number of
-rows becomes len(index). Beam search calls it whenever rows change their place.
+(B, V). Prompts are tables (B, T) of equal length. A step with a state, such as a cache of keys and values, also has
+`reorder(index)`, which beam search calls when rows change their place: row i becomes a copy of the old row index[i].
 
 Top-k: Fan, Lewis and Dauphin, "Hierarchical neural story generation" (2018). Top-p: Holtzman et al., "The curious case
 of neural text degeneration" (2020). Length penalty: Wu et al., "Google's neural machine translation system" (2016),
@@ -218,7 +217,6 @@ def beam_candidates(
         ends = torch.full_like(parent, length == max_length, dtype=torch.bool)
         if stop_id is not None:
             ends = ends | (candidates[..., -1] == stop_id)
-
         # 2. Those that end compete with the rows finished before, if they are among the best `beam_size` here.
         counts = ends & is_open & (torch.arange(ends.shape[1], device=ends.device) < beam_size)
         finished = Decoded(
@@ -227,7 +225,6 @@ def beam_candidates(
             torch.full_like(parent, length),
         )
         best = _best(best, finished, beam_size)
-
         # 3. The others go on, unless nothing can be won any more.
         running_scores, keep = scores.masked_fill(ends, -torch.inf).topk(min(beam_size, scores.shape[1]))
         hoped_for = max_length if early_stopping == "never" and length_penalty > 0 else length
@@ -237,12 +234,17 @@ def beam_candidates(
             is_open = is_open & ~best.scores.isfinite().all(dim=1, keepdim=True)
         if length == max_length or not bool(is_open.any()):
             break
-        beams, running, parent = running.shape[1], _pick(candidates, keep), _pick(parent, keep)
-        if (reorder := getattr(step, "reorder", None)) is not None:
-            offsets = torch.arange(prompts, device=parent.device)[:, None] * beams
-            reorder((parent + offsets).flatten())  # (B, beams) -> rows of the step's batch
+        _follow(step, _pick(parent, keep), beams=running.shape[1])
+        running = _pick(candidates, keep)
     tokens = best.tokens.masked_fill(best.lengths[..., None] == 0, pad_id)  # rows that never finished show nothing
     return Decoded(tokens[..., : int(best.lengths.max())] if prompts else tokens, best.scores, best.lengths)
+
+
+def _follow(step: Step, parent: Tensor, *, beams: int) -> None:
+    """Lets what a step remembers follow the beams: `parent` (B, beams) says which of `beams` each one comes from."""
+    if (reorder := getattr(step, "reorder", None)) is not None:
+        offsets = torch.arange(len(parent), device=parent.device)[:, None] * beams
+        reorder((parent + offsets).flatten())  # (B, beams) -> rows of the step's batch
 
 
 def _grow(step: Step, running: Tensor, running_scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -278,10 +280,8 @@ def _logits(step: Step, tokens: Tensor) -> Tensor:
     """One step, checked: (B, T) -> logits (B, V), in float32 or better."""
     logits = step(tokens)
     if logits.ndim != 2 or len(logits) != len(tokens):
-        shapes = f"{tuple(logits.shape)} for tokens {tuple(tokens.shape)}"
-        raise ValueError(
-            f"step gave logits {shapes}, expected ({len(tokens)}, V): the next token's only, logits[:, -1]"
-        )
+        shapes = f"{tuple(logits.shape)} for tokens {tuple(tokens.shape)}, expected ({len(tokens)}, V)"
+        raise ValueError(f"step gave logits {shapes}: the next token's only, logits[:, -1]")
     if bool(logits.isnan().any()):
         raise ValueError(f"step gave NaN for tokens {tuple(tokens.shape)}; look at the model, it may have diverged")
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

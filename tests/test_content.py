@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from mmcourse import content
-from mmcourse.course.notebook import chapter_sources, read_chapter
+from mmcourse.course.author.source import chapter_sources, read_chapter
 
 
 @pytest.fixture

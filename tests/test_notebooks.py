@@ -9,10 +9,10 @@ import nbformat
 import pytest
 
 from mmcourse.content import content_dir
-from mmcourse.course.build import notebook_paths, verify
-from mmcourse.course.execute import execute
-from mmcourse.course.lint import lint
-from mmcourse.course.notebook import chapter_sources
+from mmcourse.course.author.build import notebook_paths, verify
+from mmcourse.course.author.execute import execute
+from mmcourse.course.author.lint import lint
+from mmcourse.course.author.source import chapter_sources
 from mmcourse.datasets import prepare_data
 
 CHAPTERS = content_dir("chapters")

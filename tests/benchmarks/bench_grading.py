@@ -18,9 +18,9 @@ from pathlib import Path
 from nbgrader.api import Gradebook
 
 from mmcourse.content import content_dir
-from mmcourse.course.build import registry
-from mmcourse.course.teacher.nbgrader_course import write_course
-from mmcourse.course.workspace import chapter_path
+from mmcourse.course.author.build import registry
+from mmcourse.course.learner.workspace import chapter_path
+from mmcourse.course.teacher.nbgrader import write_course
 
 TARGET = 0.5  # our seconds over those of nbgrader, at most
 

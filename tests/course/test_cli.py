@@ -10,9 +10,12 @@ import nbformat
 import pytest
 
 import mmcourse
-from mmcourse.course import checks, checkwork, cli, progress, workspace
-from mmcourse.course.checkwork import Row
+from mmcourse.course import cli
+from mmcourse.course.commands import learner
 from mmcourse.course.exercise import Exercise
+from mmcourse.course.learner import checkwork, progress, workspace
+from mmcourse.course.learner.checkwork import Row
+from mmcourse.course.notebook import check, hint
 from mmcourse.recipes import read_manifest
 
 COUNT = Exercise(
@@ -33,10 +36,11 @@ def course(tmp_path, monkeypatch):
     for folder, answer in ((chapters, "answer = ..."), (chapters / "solutions", solution)):
         cells = [code(answer, "99-count", "exercise"), code('check("99-count", answer)', "99-count-check", "check")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "99_tiny.ipynb")
-    for module in (cli, workspace, checkwork):
+    for module in (learner, workspace, checkwork):
         monkeypatch.setattr(module, "content_dir", lambda name: tmp_path / name)
-    monkeypatch.setattr(checks, "find", {"99-count": COUNT}.__getitem__)
-    monkeypatch.setattr(checks, "_hints_here", {})
+    monkeypatch.setattr(check, "find", {"99-count": COUNT}.__getitem__)
+    monkeypatch.setattr(hint, "outline", {"99-count": COUNT}.__getitem__)
+    monkeypatch.setattr(hint, "_given_here", {})
     work = tmp_path / "work"
     monkeypatch.setenv("MMCOURSE_WORK", str(work))
     workspace.prepare(work)

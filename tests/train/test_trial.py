@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmcourse import course, runtime
-from mmcourse.course import doctor, opening
+from mmcourse.course.learner import doctor
+from mmcourse.course.notebook import opening
 from mmcourse.train import trial
 from mmcourse.train.trial import try_device
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcourse.course.execute import execute
+from mmcourse.course.author.execute import execute
 from mmcourse.datasets import caption_is_true, captions, make_scenes, render
 from mmcourse.datasets.scenes import arrange as arranging
 from mmcourse.datasets.scenes.arrange import arrange

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from mmcourse import viz, widgets
-from mmcourse.course.execute import execute
+from mmcourse.course.author.execute import execute
 from mmcourse.widgets import sliders
 
 

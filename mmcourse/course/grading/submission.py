@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from mmcourse.content import content_dir
+from mmcourse.course.author.source import is_blank
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading.collection import Submission, read_plainly
-from mmcourse.course.notebook import is_blank
-from mmcourse.course.workspace import chapter_paths
+from mmcourse.course.learner.workspace import chapter_paths
 
 LARGEST = 128 << 20  # bytes of a file, with the outputs in it
 _MOST_TEXT = 1 << 20  # characters of code and text in it, without outputs and pictures

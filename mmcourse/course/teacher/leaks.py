@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmcourse.course.notebook import Cell, Chapter
+from mmcourse.course.author.source import Cell, Chapter
 
 HIDDEN = "hidden"  # the tag of a cell that is not handed out
 MARKER = re.compile(r"\b(?:BEGIN|END)[\s_-]*(?:SOLUTION|HIDDEN[\s_-]*TESTS?|MARK[\s_-]*SCHEME)\b", re.IGNORECASE)

@@ -13,9 +13,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from mmcourse.content import content_dir
-from mmcourse.course.build import GLOSSARY, Registry, notebook_paths, notebook_text, origin, registry
+from mmcourse.course.author.build import GLOSSARY, Registry, notebook_paths, notebook_text, origin, registry
+from mmcourse.course.author.source import Chapter, chapter_sources, read_chapter
 from mmcourse.course.errors import CourseError
-from mmcourse.course.notebook import Chapter, chapter_sources, read_chapter
 from mmcourse.course.teacher.leaks import HIDDEN, leaks, solution_lines
 from mmcourse.files import write_in_one_step
 

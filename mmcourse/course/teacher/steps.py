@@ -7,7 +7,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearSolutions, Execute
 
-from mmcourse.course.notebook import Cell, blank_source, find_region
+from mmcourse.course.author.source import Cell, blank_source, find_region
 
 
 class ClearAnswers(ClearSolutions):

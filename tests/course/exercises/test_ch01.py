@@ -6,7 +6,7 @@ import torch
 from answers import Answers
 from torch.nn import functional as F
 
-from mmcourse.course.exercises import ch01, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -395,7 +395,7 @@ def block_without_norms(x, attend, feed_forward, norm_1, norm_2):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch01.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("01"))
 
 
 def test_the_gradient_that_the_exercise_asks_for_is_the_one_of_autograd():

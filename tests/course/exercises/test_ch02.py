@@ -7,7 +7,7 @@ import torch
 from answers import Answers
 from torch.nn import functional as F
 
-from mmcourse.course.exercises import ch02, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -443,7 +443,7 @@ def calibration_with_nan(probabilities, targets, bins):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch02.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("02"))
 
 
 def test_references_are_those_of_the_library():

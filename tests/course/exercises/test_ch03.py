@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from answers import Answers
 
-from mmcourse.course.exercises import ch03, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -577,7 +577,7 @@ def mask_asking_the_rest(tokens, chosen, dice, strangers, mask_id):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch03.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("03"))
 
 
 def test_references_are_those_of_the_library():

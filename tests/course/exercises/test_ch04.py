@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.course.exercise import grade
-from mmcourse.course.exercises import ch04, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -528,7 +528,7 @@ def scaling_centered_only(train, test):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch04.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("04"))
 
 
 def normalize_along_the_width(image, mean, std):

@@ -8,7 +8,7 @@ import torch
 from answers import Answers
 from torch.nn import functional as F
 
-from mmcourse.course.exercises import ch05, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -490,7 +490,7 @@ def probe_with_two_means(x, y, new_x, new_y, classes):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch05.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("05"))
 
 
 def test_references_are_those_of_the_library():

@@ -7,7 +7,7 @@ from answers import Answers
 from torch import nn
 from torch.nn import functional as F
 
-from mmcourse.course.exercises import ch06, find
+from mmcourse.course.exercises import all_exercises, find
 
 ANSWERS = Answers()
 right, wrong = ANSWERS.right, ANSWERS.wrong
@@ -363,7 +363,7 @@ def drop_pictures_alone(i, t, s, d):
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch06.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("06"))
 
 
 def test_references_are_those_of_the_library():

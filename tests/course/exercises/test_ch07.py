@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.attention import attention, padding_mask, sinusoidal_positions, sinusoidal_positions_2d
-from mmcourse.course.exercises import ch07, find
+from mmcourse.course.exercises import all_exercises, find
 from mmcourse.fusion import CrossAttentionLayer
 
 ANSWERS = Answers()
@@ -407,7 +407,7 @@ def mass_density(maps, masks):
     return torch.einsum("nij,nij->n", maps, shares).div(shares.sum((1, 2))).mean()
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch07.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("07"))
 
 
 def test_references_are_those_of_the_library():

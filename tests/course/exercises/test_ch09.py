@@ -9,7 +9,7 @@ from answers import Answers
 from torch.nn import functional as F
 
 from mmcourse import decoding, metrics
-from mmcourse.course.exercises import ch09, find
+from mmcourse.course.exercises import all_exercises, find
 from mmcourse.lm import shift
 
 ANSWERS = Answers()
@@ -427,7 +427,7 @@ def cider_of_sets(candidate, reference, corpus):
     return cider_with_sets(list(dict.fromkeys(candidate)), list(dict.fromkeys(reference)), corpus)
 
 
-test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(ch09.EXERCISES)
+test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("09"))
 
 
 def test_references_are_those_of_the_library():

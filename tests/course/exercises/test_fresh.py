@@ -8,7 +8,7 @@ import torch
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import all_exercises, find
 from mmcourse.course.grading.codec import Encoder
-from mmcourse.course.grading.judge import with_inputs
+from mmcourse.course.grading.judge.judge import with_inputs
 
 EXERCISES = all_exercises()
 NO_INPUTS = {

@@ -35,14 +35,14 @@ SURVIVORS = {
         "own sum, made in the line above",
     },
     "02-mean-surprise": {
-        "_picked:1: rows.gather(1, targets[:, None]).squeeze(1) -> rows.gather(1, targets[:, None])": "equal: the mean "
+        "picked:1: rows.gather(1, targets[:, None]).squeeze(1) -> rows.gather(1, targets[:, None])": "equal: the mean "
         "of a column is the mean of its numbers",
-        "_picked:1: 1 -> 0": "equal: as above, a column stays",
+        "picked:1: 1 -> 0": "equal: as above, a column stays",
     },
     "02-cross-entropy": {
-        "_picked:1: rows.gather(1, targets[:, None]).squeeze(1) -> rows.gather(1, targets[:, None])": "equal: the mean "
+        "picked:1: rows.gather(1, targets[:, None]).squeeze(1) -> rows.gather(1, targets[:, None])": "equal: the mean "
         "of all differences aᵢ − bⱼ is the difference of the means",
-        "_picked:1: 1 -> 0": "equal: as above, a column stays",
+        "picked:1: 1 -> 0": "equal: as above, a column stays",
     },
     "02-label-smoothing": {
         "smooth_targets:1: F.one_hot(targets, classes).float() -> F.one_hot(targets, classes)": DIVIDES,

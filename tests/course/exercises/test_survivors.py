@@ -6,7 +6,7 @@ from torch import nn
 
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import find
-from mmcourse.course.grading.judge import with_inputs
+from mmcourse.course.grading.judge.judge import with_inputs
 
 
 def lse_shifted_by_the_mean(z):

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from mmcourse.course.grading import judge, submission
+from mmcourse.course.grading import submission
+from mmcourse.course.grading.judge import judge
 from mmcourse.course.grading.sandbox import Limits
 
 SECONDS = 2.0  # for one answer: enough on a busy machine, and what a loop takes

@@ -20,10 +20,11 @@ import pytest
 
 from mmcourse.content import content_dir
 from mmcourse.course import exercises
-from mmcourse.course.build import registry
-from mmcourse.course.grading import extract, grade_submissions, tamper
+from mmcourse.course.author.build import registry
+from mmcourse.course.author.source import chapter_sources
+from mmcourse.course.grading import grade_submissions
+from mmcourse.course.grading.answer import extract, tamper
 from mmcourse.course.grading.submission import course_chapter
-from mmcourse.course.notebook import chapter_sources
 from mmcourse.course.teacher.report import MOST_MISTAKES, examine, lines, mistakes, read_grades
 
 ROOM = Path(exercises.__file__).parent
@@ -46,14 +47,12 @@ def tree(module: str) -> ast.Module:
 
 def texts(exercise_id: str) -> list[Text]:
     """The known mistakes of an exercise in their order, as its module has them."""
-    for path in sorted(ROOM.glob(f"ch{exercise_id[:2]}*.py")):
-        for node in ast.walk(tree(path.stem)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Exercise":
-                given = {keyword.arg: keyword.value for keyword in node.keywords}
-                if ast.literal_eval(given["id"]) == exercise_id:
-                    calls = given["mistakes"].elts
-                    return [Text(path.stem, {k.arg: k.value for k in one.keywords}["answer"]) for one in calls]
-    raise LookupError(f"no module of exercises holds {exercise_id}")
+    module = f"ch{exercise_id[:2]}/{exercise_id[3:].replace('-', '_')}"
+    for node in tree(module).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "EXERCISE":
+            calls = next(keyword.value for keyword in node.value.keywords if keyword.arg == "mistakes").elts
+            return [Text(module, {part.arg: part.value for part in one.keywords}["answer"]) for one in calls]
+    raise LookupError(f"{module} holds no exercise")
 
 
 def helpers(module: str, names: set[str]) -> list[ast.stmt]:
@@ -70,7 +69,7 @@ def helpers(module: str, names: set[str]) -> list[ast.stmt]:
             if name not in set(extract.bound(statement)):
                 continue
             if isinstance(statement, ast.ImportFrom) and statement.module.startswith(exercises.__name__ + "."):
-                waiting.append((statement.module.rsplit(".", 1)[1], name))
+                waiting.append((statement.module[len(exercises.__name__) + 1 :].replace(".", "/"), name))
             else:
                 chosen.setdefault(place, set()).add(number)
                 waiting += [(place, other) for other in extract.used(statement)]

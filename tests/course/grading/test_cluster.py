@@ -65,7 +65,7 @@ def test_two_shares_make_the_table_of_one_run(place, whole, tmp_path):
 def test_a_dask_cluster_writes_the_table_of_one_run(place, whole, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    from mmcourse.course.grading import cluster
+    from mmcourse.course.grading.run import cluster
 
     monkeypatch.setattr(cluster, "BATCH", 2)  # so that both workers have something to do
     out, said = tmp_path / "grades.csv", []
@@ -81,7 +81,7 @@ def test_a_dask_cluster_writes_the_table_of_one_run(place, whole, tmp_path, monk
 
 
 def test_without_dask_or_a_scheduler_there_is_one_sentence(place, tmp_path, monkeypatch, capsys):
-    from mmcourse.course.grading import cluster
+    from mmcourse.course.grading.run import cluster
 
     monkeypatch.setattr(cluster, "_SECONDS", 1)
     command = ["grade", str(place / "class"), "--out", str(tmp_path / "grades.csv"), "--dask", "tcp://127.0.0.1:9"]
@@ -93,7 +93,7 @@ def test_without_dask_or_a_scheduler_there_is_one_sentence(place, tmp_path, monk
 
 
 def test_a_worker_with_another_course_is_refused():
-    from mmcourse.course.grading.cluster import grade_batch
+    from mmcourse.course.grading.run.cluster import grade_batch
 
     settings = {"limits": {}, "hidden": None, "strict": True, "salt": "", "chapters": None}
     with pytest.raises(CourseError, match="another version of the course"):

@@ -10,8 +10,9 @@ import nbformat
 import pytest
 
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import collection, feedback, grade_submissions, report, submission
+from mmcourse.course.grading import collection, grade_submissions, submission
 from mmcourse.course.grading.collection import find_submissions
+from mmcourse.course.grading.run import feedback, report
 
 COUNT = "parameters = (\n    4 * 512 * 513\n)"
 

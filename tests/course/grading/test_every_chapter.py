@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from mmcourse.content import content_dir
-from mmcourse.course.build import registry
+from mmcourse.course.author.build import registry
+from mmcourse.course.author.source import chapter_sources
 from mmcourse.course.grading import grade_submissions
-from mmcourse.course.notebook import chapter_sources
 
 CHAPTERS = [path.stem for path in chapter_sources(content_dir("chapters"))]
 LATER = [pytest.param(name, marks=pytest.mark.exhaustive) for name in CHAPTERS if name != "01_attention"]

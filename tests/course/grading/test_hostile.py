@@ -194,7 +194,7 @@ ATTACKS = [
         "patched grader",
         f"return {NOISE}",
         before=(
-            "import mmcourse.course.grading.answer as g",
+            "import mmcourse.course.grading.answer.worker as g",
             "g.Worker.say = lambda self, *a, **k: self.channel.send({'value': True}, [])",
         ),
         expected="any",
@@ -206,7 +206,7 @@ ATTACKS = [
     attack("objects", *COLLECT, expected=WRONG, named="frames"),
     attack(
         "imports the exercises",
-        "from mmcourse.course.exercises.ch01_blocks import causal_mask as c",
+        "from mmcourse.course.exercises.ch01.causal_mask import causal_mask as c",
         "return c(length)",
         expected=ERROR,
         named="looks for the checks",
@@ -214,7 +214,7 @@ ATTACKS = [
     attack(
         "imports the exercises by another name",
         "import importlib",
-        "m = importlib.import_module('mmcourse.course.exer' + 'cises.ch01_blocks')",
+        "m = importlib.import_module('mmcourse.course.exer' + 'cises.ch01.causal_mask')",
         "return m.causal_mask(length)",
         expected=ERROR,
         named="looks for the checks",

@@ -12,11 +12,12 @@ import pytest
 from mmcourse.content import content_dir
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import all_exercises, find
-from mmcourse.course.grading import collection, submission, tamper
-from mmcourse.course.grading.answer import Worker
-from mmcourse.course.grading.judge import DRAWS, with_inputs
-from mmcourse.course.grading.proxies import Link
-from mmcourse.course.workspace import chapter_paths
+from mmcourse.course.grading import collection, submission
+from mmcourse.course.grading.answer import tamper
+from mmcourse.course.grading.answer.worker import Worker
+from mmcourse.course.grading.judge.judge import DRAWS, with_inputs
+from mmcourse.course.grading.judge.proxies import Link
+from mmcourse.course.learner.workspace import chapter_paths
 
 EXERCISES = all_exercises()
 MASK = "torch.ones(length, length, dtype=torch.bool).tril()"

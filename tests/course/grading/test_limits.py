@@ -11,10 +11,11 @@ import time
 import pytest
 
 from mmcourse.course.exercise import Case
-from mmcourse.course.grading import judge, run
 from mmcourse.course.grading.channel import Channel
 from mmcourse.course.grading.codec import BorderError, Decoder, Encoder
-from mmcourse.course.grading.patience import TooLongError, at_most
+from mmcourse.course.grading.judge import judge
+from mmcourse.course.grading.judge.patience import TooLongError, at_most
+from mmcourse.course.grading.run import grade
 
 RIGHT = "torch.ones(length, length, dtype=torch.bool).tril()"
 FORGED_ERROR = """import json, os, struct
@@ -167,7 +168,7 @@ def test_the_processor_time_is_over_once(verdict):
 
 def test_what_the_clock_ended_is_judged_again_by_the_next_run(tmp_path):
     part = tmp_path / "x.json"
-    assert not run._settled(part, 10)
+    assert not grade._settled(part, 10)
     for limit, cpu, settled in (("time", 1.0, False), ("time", 9.9, True), ("", 1.0, True), ("ended", 0.1, True)):
         part.write_text(json.dumps({"verdicts": [{"limit": limit, "cpu": cpu}]}))
-        assert run._settled(part, 10) is settled
+        assert grade._settled(part, 10) is settled

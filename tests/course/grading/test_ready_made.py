@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmcourse.course.exercises import all_exercises
-from mmcourse.course.grading import ready_made
+from mmcourse.course.grading.answer import ready_made
 
 EXERCISES = all_exercises()
 
@@ -63,14 +63,10 @@ def test_an_import_is_no_tampering(verdict):
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.id)
 def test_every_exercise_says_what_is_ready_made_for_it(exercise):
-    places = ready_made.READY_MADE[exercise.id]
-    assert bool(places) != bool(ready_made.NOTHING_READY.get(exercise.id)), "name functions, or say why there are none"
-    for place in places:
-        assert callable(ready_made.found(place)), place
-
-
-def test_nothing_is_said_of_exercises_that_do_not_exist():
-    assert set(ready_made.READY_MADE) == {exercise.id for exercise in EXERCISES}
+    assert bool(exercise.ready_made) != bool(exercise.nothing_ready), "name functions, or say why there are none"
+    for function in exercise.ready_made:
+        place = ready_made.place_of(function)
+        assert ready_made.found(place) == function, place
 
 
 Z, Y = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
@@ -85,9 +81,10 @@ CALLS = {  # torch's own are seen only when they are given something that they c
     "torch.nn.functional:cross_entropy": (Z, Y),
     "torch:logsumexp": (Z, -1),
     "torch.Tensor:logsumexp": (Z, -1),
-    "torch.nn.functional:conv2d": (torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 2, 2)),
+    "torch:conv2d": (torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 2, 2)),
 }
-NAMED_PLACES = [(exercise, place) for exercise, places in ready_made.READY_MADE.items() for place in places]
+PLACES = {exercise.id: [ready_made.place_of(function) for function in exercise.ready_made] for exercise in EXERCISES}
+NAMED_PLACES = [(exercise, place) for exercise, places in PLACES.items() for place in places]
 
 
 @pytest.mark.parametrize(("exercise", "place"), NAMED_PLACES, ids=[f"{e}-{place}" for e, place in NAMED_PLACES])
@@ -98,8 +95,8 @@ def test_an_answer_that_wraps_a_ready_made_function_is_noticed(exercise, place):
     kept = code and (code, function.__defaults__, function.__kwdefaults__)
     noted = []
     try:
-        ready_made.watch(ready_made.READY_MADE[exercise], lambda *note: noted.append(note))
-        with ready_made.Operators(ready_made.READY_MADE[exercise], lambda *note: noted.append(note)):
+        ready_made.watch(PLACES[exercise], lambda *note: noted.append(note))
+        with ready_made.Operators(PLACES[exercise], lambda *note: noted.append(note)):
             if ready_made.by_operators(place):
                 function(*CALLS[place])
             else:
@@ -120,7 +117,7 @@ ORIGINALS = {
 
 def _restore(exercise):
     """The functions as they were, for the tests that come after."""
-    for place in ready_made.READY_MADE[exercise]:
+    for place in PLACES[exercise]:
         if place in ORIGINALS:
             function, code, defaults, options = ORIGINALS[place]
             function.__code__, function.__defaults__, function.__kwdefaults__ = code, defaults, options

@@ -13,8 +13,9 @@ import nbformat
 import pytest
 
 from mmcourse.course.errors import CourseError
-from mmcourse.course.grading import feedback, grade_submissions, report
+from mmcourse.course.grading import grade_submissions
 from mmcourse.course.grading.collection import find_submissions
+from mmcourse.course.grading.run import feedback, report
 
 MASK = "def build_causal_mask(length):\n    place = torch.arange(length)\n    return place <= place[:, None]"
 INVERTED = (

@@ -3,9 +3,9 @@
 import nbformat
 import pytest
 
-from mmcourse.course.build import notebook_text, origin
+from mmcourse.course.author.build import notebook_text, origin
+from mmcourse.course.author.source import notebook_of, read_chapter
 from mmcourse.course.exercise import Case, Exercise
-from mmcourse.course.notebook import notebook_of, read_chapter
 
 SOURCE = """\
 # %% [markdown]

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from mmcourse.content import content_dir
-from mmcourse.course.notebook import chapter_sources, read_chapter
+from mmcourse.course.author.source import chapter_sources, read_chapter
 from mmcourse.course.teacher.leaks import leaks, plain, solution_lines
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from mmcourse.content import content_dir
 from mmcourse.course import cli
-from mmcourse.course.build import registry
+from mmcourse.course.author.build import registry
+from mmcourse.course.author.source import chapter_sources, is_blank, read_chapter
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercise import grade
-from mmcourse.course.notebook import chapter_sources, is_blank, read_chapter
 from mmcourse.course.teacher.leaks import leaks, solution_lines
-from mmcourse.course.teacher.nbgrader_course import write_course
+from mmcourse.course.teacher.nbgrader import write_course
 
 CHAPTERS = [path.stem for path in chapter_sources(content_dir("chapters"))]
 LATER = [pytest.param(name, marks=pytest.mark.exhaustive) for name in CHAPTERS[1:]]

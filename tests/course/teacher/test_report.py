@@ -10,8 +10,8 @@ from PIL import Image
 from mmcourse.course import cli
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import all_exercises
-from mmcourse.course.grading.report import COLUMNS as GRADES
-from mmcourse.course.grading.report import rows as grade_rows
+from mmcourse.course.grading.run.report import COLUMNS as GRADES
+from mmcourse.course.grading.run.report import rows as grade_rows
 from mmcourse.course.teacher.report import (
     Entry,
     correlation,

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from mmcourse.content import content_dir
-from mmcourse.course import build, cli
+from mmcourse.course import cli
+from mmcourse.course.author import build
+from mmcourse.course.author.source import chapter_sources, read_chapter
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import find
 from mmcourse.course.grading.collection import find_submissions
-from mmcourse.course.grading.judge import read_hidden, with_inputs
-from mmcourse.course.notebook import chapter_sources, read_chapter
+from mmcourse.course.grading.judge.judge import read_hidden, with_inputs
 
 HOME = content_dir("chapters")
 GUIDE = (HOME / "TEACHING.md").read_text(encoding="utf-8")
@@ -117,7 +118,7 @@ def test_the_example_of_own_checks_accepts_the_reference_and_refuses_a_mistake(t
 
 
 def test_the_files_that_the_guide_names_exist():
-    root = Path(build.__file__).resolve().parents[2]
+    root = Path(build.__file__).resolve().parents[3]
     named = set(re.findall(r"`((?:chapters|mmcourse)/[\w./]*)`", GUIDE))
     assert named == {"chapters/solutions/", "mmcourse/course/exercises/"}
     assert all((root / name).is_dir() for name in named)

@@ -1,0 +1,103 @@
+"""The commands that train models and use them."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmcourse.course.commands import Add, entry, with_work, work_of
+from mmcourse.course.errors import CourseError
+
+if TYPE_CHECKING:
+    from mmcourse import recipes
+
+
+def add_commands(add: Add) -> None:
+    """Adds the commands with their options."""
+    train = with_work(add("train", _train, "train a small model of the course; a stopped run goes on where it was"))
+    train.add_argument("name", nargs="?", help="the recipe's name, such as tiny-lm; without it they are listed")
+    train.add_argument("--list", action="store_true", help="list the recipes and how good their bundled files are")
+    train.add_argument("--out", type=Path, help="the folder of the file (default: trained, in your work folder)")
+    train.add_argument("--steps", type=int, help="how long to train (default: as long as the bundled file)")
+    train.add_argument("--data", help="a world that the recipe names, or a folder of pictures with texts")
+    train.add_argument("--batch-size", type=int, help="samples of a step, over all processes")
+    train.add_argument("--chunk", type=int, help="how many of them in memory at once: the same result, more slowly")
+    train.add_argument("--mixed-precision", action="store_const", const=True, help="compute in half precision")
+    train.add_argument("--restart", action="store_true", help="begin again, in place of what is there from before")
+    train.add_argument(
+        "--bundle", action="store_true", help="replace the file that comes with the course (for authors)"
+    )
+    caption = add("caption", _caption, "write a sentence about a picture")
+    caption.add_argument("image", type=Path, help="the picture's file, of any size")
+    caption.add_argument("--model", type=Path, help="a file of `mmcourse train captioner` (default: the course's own)")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from mmcourse import distributed, recipes  # imports torch
+    from mmcourse.runtime import set_threads
+    from mmcourse.train import CheckpointError, DivergedError
+
+    if options.list or options.name is None:
+        _list_recipes()
+        return 0
+    folder = work_of(options) / "trained" if options.out is None else options.out.expanduser()
+    set_threads(1)  # small models gain little from more, and one thread gives the same numbers every time
+    asked = {name: getattr(options, name) for name in ("data", *recipes.OPTIONS) if getattr(options, name) is not None}
+    try:
+        if options.bundle and asked:
+            raise recipes.RecipeError(f"--bundle is for the recipe as it is; leave out {_flags(asked)}")
+        recipe = recipes.find(options.name)
+        done = recipes.follow(recipe, folder, steps=options.steps, restart=options.restart, **asked)
+        if not distributed.is_main():
+            return 0
+        path = recipes.bundle(done) if options.bundle else done.path
+    except distributed.ElsewhereError:
+        return 2  # process 0 says why
+    except (recipes.RecipeError, CheckpointError, DivergedError) as error:
+        raise CourseError(str(error)) from None
+    return _report(options.name, done, path)
+
+
+def _report(name: str, done: recipes.Finished, path: Path) -> int:
+    """What came out of a training; the exit code says whether it is good enough."""
+    quality = done.quality
+    verdict = "reached" if quality.met else "NOT reached"
+    target = "" if quality.at_most is None else f"; the target, at most {quality.at_most:g}, is {verdict}"
+    print("\n".join((f"{name}: {done.steps:,} steps in {done.seconds:.0f} s", *done.notes)))
+    print(f"{quality.measure}: {quality.value:.4f}{target}")
+    print(", ".join(f"{word} {value:.6g}" for word, value in quality.more.items()))
+    content = path.read_bytes()
+    print(f"{path}\nsha256 {hashlib.sha256(content).hexdigest()}, {len(content):,} bytes")
+    return 0 if quality.met else 1
+
+
+def _caption(options: argparse.Namespace) -> int:
+    from mmcourse import recipes  # imports torch
+
+    try:
+        print(recipes.caption_image(options.image.expanduser(), model=options.model).text)
+    except recipes.RecipeError as error:
+        raise CourseError(str(error)) from None
+    return 0
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _list_recipes() -> None:
+    from mmcourse import recipes
+
+    known = recipes.read_manifest()
+    for name, recipe in recipes.RECIPES.items():
+        facts = known.get(name)
+        bundled = "no file of it comes with the course"
+        if facts:
+            quality = facts["quality"]
+            bundled = f"{quality['measure']} {quality['value']:.4f}, {facts['seconds']} s on {facts['machine']}"
+        if recipe.worlds:
+            bundled += f"; --data {', '.join(recipe.worlds)} or a folder; {_flags(sorted(recipe.options))}"
+        print(entry(f"{name}  ", recipe.about, bundled))

@@ -1,0 +1,1 @@
+"""The side of the checks. No line of a learner's code runs here."""

@@ -1,0 +1,1 @@
+"""Many submissions: sharing the work, keeping what is done, tables and pages."""

@@ -1,0 +1,1 @@
+"""The learner's own folder: copies of the chapters, progress, and the commands around them."""
