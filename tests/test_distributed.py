@@ -16,7 +16,7 @@ from mmcourse import distributed, recipes
 from mmcourse.distributed import average, average_gradients, processes, share_of
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
-from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Batches, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint
@@ -80,11 +80,11 @@ def recipe(*, name):
     torch.manual_seed(0)
     source = importlib.import_module(f"mmcourse.recipes.{name}")
     if name == "tiny_lm":
-        tokenizer = WordTokenizer.train(source.texts(0, 2000))
+        tokenizer = WordTokenizer.train(scene_texts(0, 2000))
         model = GPT(GPTConfig(vocabulary_size=len(tokenizer), context=source.CONTEXT, width=16, heads=2, depth=1))
         batches = source.FreshCaptions(tokenizer)
     else:
-        eye, tokenizer = source.load_patches(), WordTokenizer.train(tiny_lm.texts(0, 20_000))
+        eye, tokenizer = source.load_patches(), scene_tokenizer()
         model = Matcher(MatcherConfig(**source.MODEL), tokenizer)
         batches = source.StatementBatches(eye, tokenizer)
 

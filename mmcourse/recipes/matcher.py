@@ -20,9 +20,10 @@ from torch.nn import functional as F
 from mmcourse.datasets import Scene, Truth, caption_is_true, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.models.matcher import Matcher, MatcherConfig
-from mmcourse.recipes import tiny_lm
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.statements import KINDS, statement, swapped, true_sentence
+from mmcourse.recipes.worlds import scene_tokenizer
 from mmcourse.runtime import device, seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import fit
@@ -92,7 +93,7 @@ def loss(model: Matcher, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor
 
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     """Trains a matcher; another `seed` begins with other weights and ends with other figures."""
-    tokenizer = WordTokenizer.train(tiny_lm.texts(0, 20_000))
+    tokenizer = scene_tokenizer()
     eye = load_patches()
     config = {"model": asdict(MatcherConfig(**MODEL)), "vocabulary": tokenizer.vocabulary}
     seed_everything(seed)
@@ -108,13 +109,6 @@ def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
 def build(config: Facts) -> tuple[Matcher, WordTokenizer]:
     tokenizer = WordTokenizer(config["vocabulary"])
     return Matcher(MatcherConfig(**config["model"]), tokenizer), tokenizer
-
-
-def load_patches() -> PatchEncoder:
-    """The patch encoder that comes with the course, which the matcher looks through."""
-    from mmcourse.recipes.registry import load_trained  # the registry knows this recipe: it cannot come first
-
-    return load_trained("patches").model
 
 
 class SwapPairs(NamedTuple):

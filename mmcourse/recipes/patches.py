@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import cross_entropy
+from mmcourse.recipes import bundled
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import device, seed_everything
 from mmcourse.train import fit
@@ -89,3 +90,8 @@ RECIPE = Recipe(
     evaluate=evaluate,
     processes=False,  # batch normalisation
 )
+
+
+def load_patches() -> PatchEncoder:
+    """The patch encoder that comes with the course, through which the recipes `captioner` and `matcher` look."""
+    return bundled.load(RECIPE).model
