@@ -27,9 +27,9 @@ from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Tra
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
 from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.worlds import CONTEXT, scene_tokenizer
-from mmcourse.runtime import device, seed_everything
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
+from mmcourse.train import Checkpointing, Computing, fit
 
 BATCH = 64  # pictures
 EACH = 2  # captions of each scene in a step
@@ -96,10 +96,11 @@ def train(
         batches = Drawn(tokenizer, *texts, size=batch_size, longest=longest)
     config = {"model": asdict(CaptionerConfig(max_length=longest)), "vocabulary": tokenizer.vocabulary}
     seed_everything(0)
-    model = align(build(config)[0], load_patches()).to(device())
+    model = align(build(config)[0], load_patches())
     history = fit(
-        model, loss, batches, steps=steps, learning_rate=LEARNING_RATE, mixed_precision=mixed_precision,
-        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, facts=facts, description="captioner",
+        model, loss, batches, steps=steps, learning_rate=LEARNING_RATE,
+        checkpoint=Checkpointing(checkpoint, SAVE_EVERY, facts), computing=Computing(mixed_precision=mixed_precision),
+        description="captioner",
     )  # fmt: skip
     return Made(model, config, history.seconds, notes)
 

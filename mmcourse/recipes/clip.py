@@ -23,9 +23,9 @@ from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.folder import by_picture, open_folder
 from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
-from mmcourse.runtime import device, seed_everything
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit, in_chunks
+from mmcourse.train import Checkpointing, Computing, fit, in_chunks
 
 WORLDS = ("glyphs", "scenes")
 TOWERS = {"image": "efficientnet-lite0-maps", "text": "minilm"}
@@ -178,11 +178,12 @@ def train(
     if data != "scenes":
         towers.measure(pairs.images, pairs.texts)
         nn.init.eye_(towers.text_projection[-1].weight)  # the common space begins as that of the text tower
+    facts = {"batch_size": size, "mixed_precision": mixed_precision, **facts}
     history = fit(
-        towers.to(device()), lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
-        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, mixed_precision=mixed_precision,
-        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, description="clip",
-        facts={"batch_size": size, "mixed_precision": mixed_precision, **facts},
+        towers, lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
+        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay,
+        checkpoint=None if checkpoint is None else Checkpointing(checkpoint, SAVE_EVERY, facts),
+        computing=Computing(mixed_precision=mixed_precision), description="clip",
     )  # fmt: skip
     return Made(towers, config, history.seconds, notes)
 

@@ -24,9 +24,9 @@ from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.statements import KINDS, statement, swapped, true_sentence
 from mmcourse.recipes.worlds import scene_tokenizer
-from mmcourse.runtime import device, seed_everything
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
+from mmcourse.train import Checkpointing, fit
 
 SCENES, EACH = 24, 4  # of a step, and statements about each
 EASY = {"noun": 0.2, "place": 0.3, "size": 0.25, "background": 0.25}
@@ -100,8 +100,8 @@ def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     matcher = build(config)[0]
     align(matcher, eye)
     history = fit(
-        matcher.to(device()), loss, StatementBatches(eye, tokenizer), steps=steps, learning_rate=3e-3,
-        seed=seed, checkpoint=checkpoint, checkpoint_every=100, description="matcher",
+        matcher, loss, StatementBatches(eye, tokenizer), steps=steps, learning_rate=3e-3,
+        seed=seed, checkpoint=None if checkpoint is None else Checkpointing(checkpoint), description="matcher",
     )  # fmt: skip
     return Made(matcher, config, history.seconds)
 

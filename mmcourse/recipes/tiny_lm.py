@@ -18,9 +18,9 @@ from mmcourse.lm import GPT, IGNORED, GPTConfig, Shifted, shift
 from mmcourse.losses import cross_entropy
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.worlds import CONTEXT, scene_texts, scene_tokenizer
-from mmcourse.runtime import device, seed_everything
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import Mean, fit
+from mmcourse.train import Checkpointing, Mean, fit
 
 BATCH = 64
 BLOCK = 64  # batches that are made in one go, which is much quicker than one by one
@@ -58,10 +58,9 @@ def train(*, steps: int, checkpoint: Path) -> Made:
     # Far apart from the start: the 64 nouns behave so much alike that from GPT-2's 0.02 they move to one place, and
     # which of them never stand together (about 1.4 % of the loss) is not learned in thousands of steps.
     nn.init.normal_(model.embedding.weight, std=0.1)
-    model.to(device())
     history = fit(
-        model, loss, FreshCaptions(tokenizer), steps=steps, learning_rate=2e-3, checkpoint=checkpoint,
-        checkpoint_every=SAVE_EVERY, description="tiny-lm",
+        model, loss, FreshCaptions(tokenizer), steps=steps, learning_rate=2e-3,
+        checkpoint=Checkpointing(checkpoint, SAVE_EVERY), description="tiny-lm",
     )  # fmt: skip
     return Made(model, {"model": asdict(config), "vocabulary": tokenizer.vocabulary}, history.seconds)
 
