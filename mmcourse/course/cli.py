@@ -19,6 +19,7 @@ from mmcourse.course import doctor, progress, workspace
 from mmcourse.course.errors import CourseError
 from mmcourse.course.grading import command
 from mmcourse.course.teacher.command import add_commands
+from mmcourse.files import expanded
 
 if TYPE_CHECKING:
     from mmcourse import recipes
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _work(options: argparse.Namespace) -> Path:
-    return workspace.default_folder() if options.work is None else options.work.expanduser()
+    return workspace.default_folder() if options.work is None else expanded(options.work)
 
 
 def _lab(options: argparse.Namespace) -> int:
@@ -216,7 +217,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.list or options.name is None:
         _list_recipes()
         return 0
-    folder = _work(options) / "trained" if options.out is None else options.out.expanduser()
+    folder = _work(options) / "trained" if options.out is None else expanded(options.out)
     set_threads(1)  # small models gain little from more, and one thread gives the same numbers every time
     asked = {name: getattr(options, name) for name in ("data", *recipes.OPTIONS) if getattr(options, name) is not None}
     try:
@@ -251,7 +252,7 @@ def _caption(options: argparse.Namespace) -> int:
     from mmcourse import recipes  # imports torch
 
     try:
-        print(recipes.caption_image(options.image.expanduser(), model=options.model).text)
+        print(recipes.caption_image(expanded(options.image), model=options.model).text)
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
     return 0
