@@ -28,10 +28,10 @@ from mmcourse.fusion.late_interaction import late_interaction
 from mmcourse.metrics import recall_at_k
 from mmcourse.models import CLIP, CLIPConfig, Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import TransformerPart
-from mmcourse.recipes import matcher, tiny_lm
+from mmcourse.recipes import matcher
 from mmcourse.recipes.statements import Statement, statement, swapped
+from mmcourse.recipes.worlds import scene_tokenizer
 from mmcourse.runtime import seed_everything
-from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import fit
 from mmcourse.transformer import Block
 
@@ -39,7 +39,7 @@ SEEDS = (0, 1, 2)
 FIELDS = ("cure", "seed", "steps", "seconds", "swap", "recall_1", "recall_1_twins")
 SCENES, GALLERY, PAIRS = 4000, 500, 1500
 EYE = matcher.load_patches()
-WORDS = WordTokenizer.train(tiny_lm.texts(0, 20_000))
+WORDS = scene_tokenizer()
 TRAIN, TEST = make_scenes(SCENES), make_scenes(PAIRS, split="test")
 SEEN, TEST_SEEN = matcher.see(EYE, TRAIN.images), matcher.see(EYE, TEST.images)
 SWAPS = matcher.swap_pairs(TEST.scenes)

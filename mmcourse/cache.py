@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mmcourse.files import draft_of
+from mmcourse.files import draft_of, expanded
 
 Tensors = dict[str, torch.Tensor]
 LOCK_SECONDS = 600
@@ -33,7 +33,7 @@ class CacheWarning(UserWarning):
 def cache_dir() -> Path:
     """The cache folder: `MMCOURSE_CACHE`, or the user's cache folder of this operating system. Not created here."""
     chosen = os.environ.get("MMCOURSE_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("mmcourse", appauthor=False)
+    return expanded(chosen) if chosen else user_cache_path("mmcourse", appauthor=False)
 
 
 def load_or_build(name: str, key: str, build: Callable[[], Tensors]) -> Tensors:

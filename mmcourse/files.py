@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with a `~` at its beginning replaced by the home folder; the `~` of nobody stays as it is."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no such user
+
+
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; the file there takes the place of `path` when the block ends without an error.

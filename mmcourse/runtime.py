@@ -89,14 +89,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-@contextmanager
-def on_best_device(model: nn.Module) -> Iterator[torch.device]:
-    """A model that lives on the CPU works on the best device inside, which is what `fit` does, and is home afterwards.
+def home_of(model: nn.Module) -> torch.device:
+    """Where a model is; one without any tensor is on the CPU."""
+    return next(chain(model.parameters(), model.buffers()), torch.zeros(())).device
 
-    A model that somebody put elsewhere stays there. What is given is the device to bring its inputs to.
+
+@contextmanager
+def on_best_device(model: nn.Module, place: torch.device | None = None) -> Iterator[torch.device]:
+    """A model that lives on the CPU works on the best device inside, and is home afterwards; so does `fit`.
+
+    A model that somebody put elsewhere stays there, and `place` names another one. What is given is the device to
+    bring its inputs to.
     """
-    home = next(chain(model.parameters(), model.buffers()), torch.zeros(())).device
-    place = device() if home.type == "cpu" else home
+    home = home_of(model)
+    if place is None:
+        place = device() if home.type == "cpu" else home
     if place == home:
         yield home
         return

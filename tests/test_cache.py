@@ -323,3 +323,9 @@ def test_a_killed_builder_blocks_nobody(tmp_path, folder, start):
     build = Builder({"x": torch.arange(1000)})
     assert_same(load_or_build("shared", "1", build), build.tensors)
     assert build.count == 1
+
+
+def test_a_home_folder_of_nobody_is_a_name_like_any_other(monkeypatch):
+    for chosen in ("~nobody-of-this-name/cache", "here"):
+        monkeypatch.setenv("MMCOURSE_CACHE", chosen)
+        assert cache.cache_dir() == Path(chosen)

@@ -16,9 +16,9 @@ from mmcourse import distributed, recipes
 from mmcourse.distributed import average, average_gradients, processes, share_of
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
-from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import Batches, fit, in_chunks
+from mmcourse.train import Batches, Checkpointing, Computing, Mean, Schedule, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint
 
 STEPS = 20
@@ -61,8 +61,8 @@ def run(*, kind="pixels", loss="info_nce", dropout=0.0, chunk=None, die_at=None,
         return model.loss(ClipFeatures(*gathered, model.scale, model.bias))
 
     history = fit(
-        model, global_loss, batch, steps=STEPS, learning_rate=3e-3, clip=0.5, checkpoint=checkpoint,
-        checkpoint_every=4, description=None,
+        model, global_loss, batch, steps=STEPS, learning_rate=3e-3, schedule=Schedule(clip=0.5),
+        checkpoint=None if checkpoint is None else Checkpointing(checkpoint, every=4), description=None,
     )  # fmt: skip
     return {"losses": history.losses, "weights": model.state_dict()}
 
@@ -80,11 +80,11 @@ def recipe(*, name):
     torch.manual_seed(0)
     source = importlib.import_module(f"mmcourse.recipes.{name}")
     if name == "tiny_lm":
-        tokenizer = WordTokenizer.train(source.texts(0, 2000))
+        tokenizer = WordTokenizer.train(scene_texts(0, 2000))
         model = GPT(GPTConfig(vocabulary_size=len(tokenizer), context=source.CONTEXT, width=16, heads=2, depth=1))
         batches = source.FreshCaptions(tokenizer)
     else:
-        eye, tokenizer = source.load_patches(), WordTokenizer.train(tiny_lm.texts(0, 20_000))
+        eye, tokenizer = source.load_patches(), scene_tokenizer()
         model = Matcher(MatcherConfig(**source.MODEL), tokenizer)
         batches = source.StatementBatches(eye, tokenizer)
 
@@ -100,6 +100,34 @@ def recipe(*, name):
 def test_recipes_take_the_same_steps_in_two_processes(tmp_path, name):
     first, second = (found[0] for found in results(tmp_path, 2, "recipe", {"name": name}))
     assert_same(first, recipe(name=name), 1e-9)
+    assert_same(second, first, 0)
+
+
+def accumulated(*, together):
+    """A loss over what rows hold unequal numbers of, on 16 rows a step: at once, or 8 and 8."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(48, 4, dtype=torch.float64, generator=generator)
+    y = x[:, :3].argmax(dim=1).masked_fill(torch.rand(48, generator=generator) < 0.4, -1)
+    torch.manual_seed(distributed.rank())
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3)).double()
+
+    def loss(model, batch):
+        total = torch.nn.functional.cross_entropy(model(batch[0]), batch[1], ignore_index=-1, reduction="sum")
+        return Mean(total, (batch[1] != -1).sum())
+
+    parts = [tensor.split(16 if together else 8) for tensor in (x, y)]
+    history = fit(
+        model, loss, lambda number: tuple(part[number % len(part)] for part in parts), steps=STEPS,
+        learning_rate=1e-2, description=None, computing=Computing(accumulate=1 if together else 2),
+    )  # fmt: skip
+    return {"losses": history.losses, "weights": model.state_dict()}
+
+
+def test_gradients_of_several_batches_in_two_processes(tmp_path):
+    first, second = (found[0] for found in results(tmp_path, 2, "accumulated", {"together": False}))
+    whole = accumulated(together=True)
+    assert whole["losses"][-1] < whole["losses"][0] - 0.1
+    assert_same(first, whole, 1e-9)
     assert_same(second, first, 0)
 
 

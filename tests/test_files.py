@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmcourse.files import draft_of, write_in_one_step
+from mmcourse.files import draft_of, expanded, write_in_one_step
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"\x00\xff\r\n", b"\x00\xff\r\n"), ("猫\n", "猫\n".encode())])
@@ -94,3 +94,12 @@ def test_a_killed_process_leaves_the_earlier_file_and_a_draft_that_can_be_found(
     assert path.read_text() == "whole"
     (left,) = tmp_path.glob("thing.*.part")
     assert left.name.startswith(f"thing.{process.pid}-")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the home folder of Windows is not HOME")
+def test_the_home_folder_stands_for_its_sign_and_that_of_nobody_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("~/pictures", Path("~/pictures")):
+        assert expanded(given) == tmp_path / "pictures"
+    for given in ("~nobody-of-this-name/pictures", "pictures/~", "/a/b"):
+        assert expanded(given) == Path(given)

@@ -4,6 +4,7 @@ import ast
 import io
 import tokenize
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import mmcourse
@@ -87,6 +88,130 @@ def test_a_trespass_is_seen(monkeypatch, tmp_path):
     ]
     bad.write_text("\n".join(lines))
     assert len(list(trespasses(bad))) == 3
+
+
+def module_name(path):
+    parts = ("mmcourse", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def statements(tree):
+    """Every import of a file with whether it stands in a function; what is for type checkers alone is left out."""
+    todo = [(tree, False)]
+    while todo:
+        node, inside = todo.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, inside
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += [(child, inside) for child in node.orelse]
+        else:
+            inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            todo += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def edges(path, known):
+    """What a file imports, as pairs (module, whether in a function): modules of `known`, or another library's name."""
+    here = ("mmcourse", *path.relative_to(PACKAGE).parts)
+    for node, inside in statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        else:
+            base = [*here[: len(here) - node.level], *filter(None, [node.module])] if node.level else [node.module]
+            stem = ".".join(base)
+            found = [f"{stem}.{alias.name}" if f"{stem}.{alias.name}" in known else stem for alias in node.names]
+        for name in dict.fromkeys(found):
+            yield name if name.split(".")[0] == "mmcourse" else name.split(".")[0], inside
+
+
+@cache
+def the_imports():
+    """Of each module of the library what it imports when it is loaded, and what only in a function."""
+    known = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+    top, later = {}, {}
+    for name, path in known.items():
+        found = set(edges(path, known))
+        top[name] = {target for target, inside in found if not inside}
+        later[name] = {target for target, inside in found if inside and target in known}
+    return top, later
+
+
+def circles(top):
+    """Modules that import themselves by way of others, each with the way."""
+    found, done = [], set()
+
+    def visit(name, way):
+        if name in way:
+            found.append([*way[way.index(name) :], name])
+        elif name not in done:
+            for target in sorted(top.get(name, ())):
+                visit(target, [*way, name])
+            done.add(name)
+
+    for name in top:
+        visit(name, [])
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """With what a package gathers in its `__init__` apart from the modules inside, which never import it."""
+    assert not [" -> ".join(way) for way in circles(the_imports()[0])]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"b"}}) == [["a", "b", "c", "a"]]
+
+
+def loaded(name, top):
+    """Everything that is loaded with a module: what it and its packages import, and so on."""
+    seen, todo = set(), [name]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            parts = name.split(".")
+            todo += [*top.get(name, ()), *(".".join(parts[:end]) for end in range(1, len(parts)))]
+    return seen
+
+
+# What takes tenths of a second to import.
+HEAVY = {"torch", "matplotlib", "numpy", "nbformat", "nbclient", "nbconvert", "jupyter_client"}
+
+
+def late_without_need(top, later):
+    """Imports in functions that spare nothing: their module loads every heavy library of what it imports anyway."""
+    for name, targets in later.items():
+        own = loaded(name, top) & HEAVY
+        yield from ((name, target) for target in targets if loaded(target, top) & HEAVY <= own)
+
+
+def test_imports_in_functions_spare_a_heavy_library():
+    """None is there for the sake of a circle, and none outside the course engine at all."""
+    top, later = the_imports()
+    assert not {name: found for name, found in later.items() if found and not name.startswith("mmcourse.course")}
+    assert not list(late_without_need(top, later))
+
+
+def test_needless_imports_in_functions_are_seen():
+    top = {"a": {"torch"}, "b": {"torch"}, "c": {"b"}, "d": set()}
+    assert set(late_without_need(top, {"c": {"a"}, "d": {"a"}})) == {("c", "a")}
+
+
+def test_which_imports_of_a_file_are_seen(monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    lines = [
+        "from . import one",
+        "if TYPE_CHECKING:",
+        "    from . import two",
+        "try:",
+        "    from .. import three",
+        "except ImportError:",
+        "    import torch.nn as nn",
+        "def f():",
+        "    from .four import five",
+    ]
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "bad.py").write_text("\n".join(lines))
+    known = {"mmcourse.room.one", "mmcourse.room.two", "mmcourse.three", "mmcourse.room.four"}
+    assert sorted(edges(tmp_path / "room" / "bad.py", known)) == [
+        ("mmcourse.room.four", True), ("mmcourse.room.one", False), ("mmcourse.three", False), ("torch", False),
+    ]  # fmt: skip
 
 
 SILENT = {

@@ -521,9 +521,9 @@ import copy
 from mmcourse.course.exercise import grade
 from mmcourse.course.exercises import find
 from mmcourse.losses import cross_entropy
-from mmcourse.train import Batches, fit
+from mmcourse.train import Batches, Schedule, fit
 
-settings = {"learning_rate": 5e-3, "warmup": by_budget(smoke=2, standard=50)}
+settings = {"learning_rate": 5e-3, "schedule": Schedule(warmup=by_budget(smoke=2, standard=50))}
 
 
 def loss_of(model, batch):

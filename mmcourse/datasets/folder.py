@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mmcourse.files import expanded
 from mmcourse.metadata import METADATA, rows
 from mmcourse.pictures import read_image, square, unreadable
 from mmcourse.runtime import progress
@@ -50,7 +51,7 @@ class ImageFolder:
     """
 
     def __init__(self, path: str | Path, *, text: str = "text", quiet: bool = False):
-        self.path = Path(os.path.expanduser(path))  # which leaves the ~ of nobody as it is
+        self.path = expanded(path)
         records = list(_records(_metadata(self.path), text))
         reasons: dict[Path, str | None] = {}  # a picture may have several texts
         todo = dict.fromkeys(record.path for record in records)

@@ -20,11 +20,13 @@ from mmcourse.distributed.tensors import (
     Mean,
     average,
     average_gradients,
+    averaged,
     copy_from_first,
     gather,
     refuse_own_statistics,
     share_of,
     whole_mean,
+    whole_parts,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Mean",
     "average",
     "average_gradients",
+    "averaged",
     "copy_from_first",
     "gather",
     "is_main",
@@ -42,5 +45,6 @@ __all__ = [
     "share_of",
     "start",
     "whole_mean",
+    "whole_parts",
     "world_size",
 ]

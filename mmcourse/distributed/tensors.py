@@ -70,25 +70,34 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         return
     parameters = list(parameters)
     present = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters]
-    used = present[0].new_tensor([parameter.grad is not None for parameter in parameters])
+    mine = [parameter.grad is not None for parameter in parameters]
+    used = present[0].new_tensor(mine)
     vector = torch.cat([*(gradient.flatten() for gradient in present), used])
     dist.all_reduce(vector)
     values = vector[: -len(parameters)] / world_size()
     pieces = values.split([parameter.numel() for parameter in parameters])
-    for parameter, piece, uses in zip(parameters, pieces, vector[-len(parameters) :].tolist(), strict=True):
-        parameter.grad = piece.view_as(parameter).to(parameter.dtype) if uses else None
+    # What this process used need not be asked for, and asking would make an accelerator wait.
+    uses = mine if all(mine) else vector[-len(parameters) :].tolist()
+    for parameter, piece, used in zip(parameters, pieces, uses, strict=True):
+        parameter.grad = piece.view_as(parameter).to(parameter.dtype) if used else None
 
 
 def whole_mean(loss: Tensor | Mean) -> Tensor:
     """The loss as one number, whose mean over the processes is the loss of the whole batch."""
+    total, count = whole_parts(loss)
+    return total / count
+
+
+def whole_parts(loss: Tensor | Mean) -> Mean:
+    """Two numbers that, divided, give `whole_mean`; the same two of several batches can be added up first."""
     if isinstance(loss, Tensor):
-        return loss
+        return Mean(loss, torch.ones((), dtype=loss.dtype, device=loss.device))
     count = loss.count.detach().to(loss.total.dtype)
     if world_size() > 1:
         count = count.clone()
         dist.all_reduce(count)
         count /= world_size()
-    return loss.total / count
+    return Mean(loss.total, count)
 
 
 def refuse_own_statistics(model: nn.Module) -> None:
@@ -105,11 +114,16 @@ def refuse_own_statistics(model: nn.Module) -> None:
 
 def average(number: Tensor) -> float:
     """The mean of a single number over the processes."""
+    return averaged(number).item()
+
+
+def averaged(number: Tensor) -> Tensor:
+    """The same where it was computed, so that nobody waits for it."""
     if world_size() == 1:
-        return number.item()
+        return number.detach()
     total = number.detach().to(torch.float32 if number.device.type == "mps" else torch.float64)
     dist.all_reduce(total)
-    return total.item() / world_size()
+    return total / world_size()
 
 
 def gather(features: Tensor) -> Tensor:

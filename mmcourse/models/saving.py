@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmcourse.files import draft_of
+from mmcourse.files import draft_of, expanded
 from mmcourse.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -27,7 +27,7 @@ def save_folder(
     """
     if any(value.is_meta for value in weights.values()):
         raise ValueError("the model is on the meta device, where weights have no values; there is nothing to save")
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "model": kind, **config}, ensure_ascii=False, indent=1)
     writers = {
@@ -53,7 +53,7 @@ def read_folder(folder: str | Path, kind: str) -> tuple[dict[str, Any], dict[str
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, or the folder holds another kind of model.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"folder {str(folder)!r} holds no {name}; give one that save wrote")

@@ -8,8 +8,10 @@ True
 """
 
 from mmcourse.recipes.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.bundled import read_manifest
 from mmcourse.recipes.captioner import caption_image
-from mmcourse.recipes.registry import RECIPES, Finished, bundle, find, follow, load_trained, read_manifest
+from mmcourse.recipes.following import Finished, bundle, follow
+from mmcourse.recipes.registry import RECIPES, find, load_trained
 
 __all__ = [
     "OPTIONS",

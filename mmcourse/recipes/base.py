@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from mmcourse.files import write_in_one_step
+from mmcourse.files import expanded, write_in_one_step
 from mmcourse.tokenizer import Tokenizer
 
 Facts = dict[str, Any]
@@ -114,7 +114,7 @@ def choose_data(recipe: Recipe, data: str | Path | None) -> str | Path | None:
         return data or next(iter(recipe.worlds), None)
     if not recipe.worlds:
         raise RecipeError(f"{recipe.name} is trained on its own data alone; leave --data out")
-    folder = Path(os.path.expanduser(data))  # which leaves the ~ of nobody as it is
+    folder = expanded(data)
     if not os.path.isdir(folder):  # nor is a name too long for the disk
         choices = ", ".join(recipe.worlds)
         raise RecipeError(f"--data must be {choices} or a folder with pictures and metadata.jsonl, got {str(data)!r}")

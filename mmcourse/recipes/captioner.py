@@ -19,14 +19,17 @@ from torch.nn import functional as F
 
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image, square
 from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.files import expanded
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
-from mmcourse.recipes import tiny_lm
+from mmcourse.recipes import bundled
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
-from mmcourse.runtime import device, seed_everything
+from mmcourse.recipes.patches import load_patches
+from mmcourse.recipes.worlds import CONTEXT, scene_tokenizer
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
+from mmcourse.train import Checkpointing, Computing, fit
 
 BATCH = 64  # pictures
 EACH = 2  # captions of each scene in a step
@@ -79,12 +82,10 @@ def train(
     mixed_precision: bool | None = None,
 ) -> Made:
     """Trains on new scenes, on glyphs or on the pictures of a folder."""
-    from mmcourse.recipes.registry import load_trained  # which imports this module
-
     collection, notes = collect(data), ()
     facts = {"batch_size": batch_size, "each": EACH, "mixed_precision": mixed_precision}
     if collection is None:
-        tokenizer, longest = WordTokenizer.train(tiny_lm.texts(0, 20_000)), tiny_lm.CONTEXT
+        tokenizer, longest = scene_tokenizer(), CONTEXT
         batches: Callable[[int], CaptionBatch] = FreshScenes(tokenizer, size=batch_size, each=EACH)
     else:
         texts, notes, facts = collection.train(), collection.notes, facts | collection.facts
@@ -95,10 +96,11 @@ def train(
         batches = Drawn(tokenizer, *texts, size=batch_size, longest=longest)
     config = {"model": asdict(CaptionerConfig(max_length=longest)), "vocabulary": tokenizer.vocabulary}
     seed_everything(0)
-    model = align(build(config)[0], load_trained("patches").model).to(device())
+    model = align(build(config)[0], load_patches())
     history = fit(
-        model, loss, batches, steps=steps, learning_rate=LEARNING_RATE, mixed_precision=mixed_precision,
-        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, facts=facts, description="captioner",
+        model, loss, batches, steps=steps, learning_rate=LEARNING_RATE,
+        checkpoint=Checkpointing(checkpoint, SAVE_EVERY, facts), computing=Computing(mixed_precision=mixed_precision),
+        description="captioner",
     )  # fmt: skip
     return Made(model, config, history.seconds, notes)
 
@@ -163,14 +165,12 @@ def caption_image(path: str | Path, *, model: str | Path | None = None, **option
     Raises:
         RecipeError: the picture or the model cannot be read; one sentence.
     """
-    from mmcourse.recipes.registry import load_trained
-
     try:
         image = square(read_image(path), SIDE)
-        if model is not None and os.path.isdir(os.path.expanduser(model)):
+        if model is not None and os.path.isdir(expanded(model)):
             writer = Captioner.load(model)
         else:
-            writer = load_trained("captioner", path=model).model
+            writer = bundled.load(RECIPE, path=model).model
     except FileNotFoundError as error:
         missing = f"there is no picture {str(path)!r}" if error.filename else str(error)
         raise RecipeError(missing) from None

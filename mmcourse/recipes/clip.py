@@ -20,12 +20,12 @@ from mmcourse.encoders.features import extract_features
 from mmcourse.encoders.pretrained import load_image_encoder, load_text_encoder
 from mmcourse.metrics import retrieval
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
-from mmcourse.recipes import tiny_lm
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
-from mmcourse.recipes.folder import open_folder
-from mmcourse.runtime import device, seed_everything
+from mmcourse.recipes.folder import by_picture, open_folder
+from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit, in_chunks
+from mmcourse.train import Checkpointing, Computing, fit, in_chunks
 
 WORLDS = ("glyphs", "scenes")
 TOWERS = {"image": "efficientnet-lite0-maps", "text": "minilm"}
@@ -64,16 +64,14 @@ class PairBatches:
 
     def __init__(self, pairs: Pairs, size: int) -> None:
         self.pairs, self.size = pairs, size
-        counts = torch.bincount(pairs.owners, minlength=len(pairs.images))
-        self.counts, self.first = counts, counts.cumsum(0) - counts
-        self.by_owner = pairs.owners.argsort(stable=True)
+        self.order, self.first, self.counts = by_picture(pairs.owners, len(pairs.images))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         epoch, place = divmod(step, len(self.pairs.images) // self.size)
         order = torch.randperm(len(self.pairs.images), generator=torch.Generator().manual_seed(epoch))
         rows = order[place * self.size : (place + 1) * self.size]
         chance = torch.rand(len(rows), generator=torch.Generator().manual_seed((1 << 32) + step))
-        text = self.by_owner[self.first[rows] + (chance * self.counts[rows]).long()]
+        text = self.order[self.first[rows] + (chance * self.counts[rows]).long()]
         return self.pairs.images[rows], self.pairs.texts[text]
 
 
@@ -85,7 +83,7 @@ class SceneBatches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         start = step * self.size
-        texts = tiny_lm.texts(start, self.size)
+        texts = scene_texts(start, self.size)
         return make_scenes(self.size, start=start).images, *self.tokenizer.encode_batch(texts)
 
 
@@ -161,7 +159,7 @@ def train(
     """
     plan, facts, notes, tokenizer = PIXELS if data == "scenes" else FROZEN, {}, (), None
     if data == "scenes":
-        tokenizer = WordTokenizer.train(tiny_lm.texts(0, 20_000))
+        tokenizer = scene_tokenizer()
         size = _batch_size(batch_size or plan.batch_size, None)
         batches: Callable[[int], Any] = SceneBatches(tokenizer, size)
         model = CLIPConfig(image="vit", text="transformer", **plan.model)
@@ -180,11 +178,12 @@ def train(
     if data != "scenes":
         towers.measure(pairs.images, pairs.texts)
         nn.init.eye_(towers.text_projection[-1].weight)  # the common space begins as that of the text tower
+    facts = {"batch_size": size, "mixed_precision": mixed_precision, **facts}
     history = fit(
-        towers.to(device()), lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
-        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, mixed_precision=mixed_precision,
-        checkpoint=checkpoint, checkpoint_every=SAVE_EVERY, description="clip",
-        facts={"batch_size": size, "mixed_precision": mixed_precision, **facts},
+        towers, lambda model, batch: loss(model, batch, chunk=chunk), batches, steps=steps,
+        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay,
+        checkpoint=None if checkpoint is None else Checkpointing(checkpoint, SAVE_EVERY, facts),
+        computing=Computing(mixed_precision=mixed_precision), description="clip",
     )  # fmt: skip
     return Made(towers, config, history.seconds, notes)
 

@@ -19,6 +19,20 @@ LEAST = 20  # pictures: with fewer there is nothing to measure on
 NAMED = 3  # pictures that could not be read are named, the rest counted
 
 
+class ByPicture(NamedTuple):
+    """Texts in the order of their pictures: those of picture p are `order[first[p] : first[p] + counts[p]]`."""
+
+    order: Tensor  # int64 (texts,), places of texts
+    first: Tensor  # int64 (pictures,), places in `order`
+    counts: Tensor  # int64 (pictures,)
+
+
+def by_picture(owners: Tensor, pictures: int) -> ByPicture:
+    """Sorts texts by their owners, int64 (texts,), of which each is a place among so many pictures."""
+    counts = torch.bincount(owners, minlength=pictures)
+    return ByPicture(owners.argsort(stable=True), counts.cumsum(0) - counts, counts)
+
+
 class FolderPart(NamedTuple):
     """Some of the pictures of a folder, each once, and every text with the picture that it belongs to."""
 
@@ -29,9 +43,8 @@ class FolderPart(NamedTuple):
 
     def first(self) -> Tensor:
         """The place in `texts` of the first text of each picture, int64 (pictures,)."""
-        order = self.owners.argsort(stable=True)
-        counts = torch.bincount(self.owners, minlength=len(self.pictures))
-        return order[counts.cumsum(0) - counts]
+        order, first, _ = by_picture(self.owners, len(self.pictures))
+        return order[first]
 
     def images(self, size: int, *, description: str | None = "Reading pictures") -> Tensor:
         """The pictures squeezed into squares, uint8 (pictures, 3, size, size)."""

@@ -20,12 +20,13 @@ from torch.nn import functional as F
 from mmcourse.datasets import Scene, Truth, caption_is_true, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.models.matcher import Matcher, MatcherConfig
-from mmcourse.recipes import tiny_lm
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.statements import KINDS, statement, swapped, true_sentence
-from mmcourse.runtime import device, seed_everything
+from mmcourse.recipes.worlds import scene_tokenizer
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
+from mmcourse.train import Checkpointing, fit
 
 SCENES, EACH = 24, 4  # of a step, and statements about each
 EASY = {"noun": 0.2, "place": 0.3, "size": 0.25, "background": 0.25}
@@ -92,15 +93,15 @@ def loss(model: Matcher, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor
 
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     """Trains a matcher; another `seed` begins with other weights and ends with other figures."""
-    tokenizer = WordTokenizer.train(tiny_lm.texts(0, 20_000))
+    tokenizer = scene_tokenizer()
     eye = load_patches()
     config = {"model": asdict(MatcherConfig(**MODEL)), "vocabulary": tokenizer.vocabulary}
     seed_everything(seed)
     matcher = build(config)[0]
     align(matcher, eye)
     history = fit(
-        matcher.to(device()), loss, StatementBatches(eye, tokenizer), steps=steps, learning_rate=3e-3,
-        seed=seed, checkpoint=checkpoint, checkpoint_every=100, description="matcher",
+        matcher, loss, StatementBatches(eye, tokenizer), steps=steps, learning_rate=3e-3,
+        seed=seed, checkpoint=None if checkpoint is None else Checkpointing(checkpoint), description="matcher",
     )  # fmt: skip
     return Made(matcher, config, history.seconds)
 
@@ -108,13 +109,6 @@ def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
 def build(config: Facts) -> tuple[Matcher, WordTokenizer]:
     tokenizer = WordTokenizer(config["vocabulary"])
     return Matcher(MatcherConfig(**config["model"]), tokenizer), tokenizer
-
-
-def load_patches() -> PatchEncoder:
-    """The patch encoder that comes with the course, which the matcher looks through."""
-    from mmcourse.recipes.registry import load_trained  # the registry knows this recipe: it cannot come first
-
-    return load_trained("patches").model
 
 
 class SwapPairs(NamedTuple):

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import cross_entropy
+from mmcourse.recipes import bundled
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
-from mmcourse.runtime import device, seed_everything
-from mmcourse.train import fit
+from mmcourse.runtime import seed_everything
+from mmcourse.train import Checkpointing, fit
 
 CELL = 8  # pixels
 COVERED = 0.25  # an object counts in a cell if it covers so much of it
@@ -54,9 +55,9 @@ def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 def train(*, steps: int, checkpoint: Path) -> Made:
     config = {"widths": [64, 128], "width": 64}
     seed_everything(0)
-    model = build(config)[0].to(device())
+    model = build(config)[0]
     history = fit(
-        model, loss, batches, steps=steps, learning_rate=3e-3, checkpoint=checkpoint, checkpoint_every=25,
+        model, loss, batches, steps=steps, learning_rate=3e-3, checkpoint=Checkpointing(checkpoint, 25),
         description="patches",
     )  # fmt: skip
     return Made(model, config, history.seconds)
@@ -89,3 +90,8 @@ RECIPE = Recipe(
     evaluate=evaluate,
     processes=False,  # batch normalisation
 )
+
+
+def load_patches() -> PatchEncoder:
+    """The patch encoder that comes with the course, through which the recipes `captioner` and `matcher` look."""
+    return bundled.load(RECIPE).model

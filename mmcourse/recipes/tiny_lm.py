@@ -13,26 +13,19 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from mmcourse.datasets import caption_entropy, caption_log_prob, captions, sample_scenes
+from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.lm import GPT, IGNORED, GPTConfig, Shifted, shift
 from mmcourse.losses import cross_entropy
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
-from mmcourse.runtime import device, seed_everything
+from mmcourse.recipes.worlds import CONTEXT, scene_texts, scene_tokenizer
+from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import Mean, fit
+from mmcourse.train import Checkpointing, Mean, fit
 
-CONTEXT = 16  # <bos>, at most 12 words and <eos> are 14
 BATCH = 64
 BLOCK = 64  # batches that are made in one go, which is much quicker than one by one
 SAVE_EVERY = 100  # steps
 CAPTIONS = 50_000  # that the finished model is measured on
-
-
-def texts(start: int, count: int, *, split: str = "train") -> list[str]:
-    """One caption of each of the scenes `start` to `start + count - 1`, drawn by a chance of its own for this range."""
-    which = torch.randint(5, (count,), generator=torch.Generator().manual_seed(start)).tolist()
-    scenes = sample_scenes(count, split=split, start=start)
-    return [captions(scene)[index] for scene, index in zip(scenes, which, strict=True)]
 
 
 class FreshCaptions:
@@ -45,7 +38,7 @@ class FreshCaptions:
     def __call__(self, step: int) -> Shifted:
         block, place = divmod(step, BLOCK)
         if block != self._block:
-            rows = texts(block * BLOCK * BATCH, BLOCK * BATCH)
+            rows = scene_texts(block * BLOCK * BATCH, BLOCK * BATCH)
             self._block, self._rows = block, self.tokenizer.encode_batch(rows, add_special=True).ids
         return shift(self._rows[place * BATCH : (place + 1) * BATCH], pad_id=self.tokenizer.pad_id)
 
@@ -58,17 +51,16 @@ def loss(model: nn.Module, batch: Shifted) -> Mean:
 
 def train(*, steps: int, checkpoint: Path) -> Made:
     """Trains on `steps` batches of new captions."""
-    tokenizer = WordTokenizer.train(texts(0, 20_000))
+    tokenizer = scene_tokenizer()
     config = GPTConfig(vocabulary_size=len(tokenizer), context=CONTEXT, width=64, heads=4, depth=2)
     seed_everything(0)
     model = GPT(config)
     # Far apart from the start: the 64 nouns behave so much alike that from GPT-2's 0.02 they move to one place, and
     # which of them never stand together (about 1.4 % of the loss) is not learned in thousands of steps.
     nn.init.normal_(model.embedding.weight, std=0.1)
-    model.to(device())
     history = fit(
-        model, loss, FreshCaptions(tokenizer), steps=steps, learning_rate=2e-3, checkpoint=checkpoint,
-        checkpoint_every=SAVE_EVERY, description="tiny-lm",
+        model, loss, FreshCaptions(tokenizer), steps=steps, learning_rate=2e-3,
+        checkpoint=Checkpointing(checkpoint, SAVE_EVERY), description="tiny-lm",
     )  # fmt: skip
     return Made(model, {"model": asdict(config), "vocabulary": tokenizer.vocabulary}, history.seconds)
 
@@ -93,7 +85,7 @@ class Gap(NamedTuple):
 @torch.no_grad()
 def gap(trained: Trained, *, split: str, count: int, start: int = 0) -> Gap:
     """Compares a model with the exact probabilities of `count` captions of a split."""
-    sample, entropy = texts(start, count, split=split), caption_entropy()
+    sample, entropy = scene_texts(start, count, split=split), caption_entropy()
     inputs, targets = shift(
         trained.tokenizer.encode_batch(sample, add_special=True).ids, pad_id=trained.tokenizer.pad_id
     )

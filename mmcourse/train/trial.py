@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from mmcourse.attention import MultiHeadAttention
 from mmcourse.train.batches import Batches
-from mmcourse.train.loop import DivergedError, fit
+from mmcourse.train.loop import fit
+from mmcourse.train.options import Computing
+from mmcourse.train.watch import DivergedError
 
 STEPS = 8
 TOLERANCE = 0.02  # of the loss: single precision on another kind of chip is off by a tenth of that
@@ -49,5 +51,5 @@ def _losses(images: Tensor, labels: Tensor, place: torch.device) -> list[float]:
     batches = Batches(images, labels, size=32)
     return fit(
         model, lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]), batches, steps=STEPS,
-        learning_rate=3e-3, mixed_precision=False, description=None, device=place,
+        learning_rate=3e-3, description=None, computing=Computing(mixed_precision=False, device=place),
     ).losses  # fmt: skip

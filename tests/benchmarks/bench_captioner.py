@@ -18,7 +18,7 @@ from timing import compare, report
 from mmcourse.datasets import make_scenes
 from mmcourse.decoding import beam_search, greedy
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.tiny_lm import texts
+from mmcourse.recipes.worlds import scene_texts
 from mmcourse.runtime import device
 from mmcourse.tokenizer import WordTokenizer
 
@@ -28,7 +28,7 @@ TARGET = 1.5
 
 def pair():
     torch.manual_seed(0)
-    tokenizer = WordTokenizer.train(texts(0, 5_000))
+    tokenizer = WordTokenizer.train(scene_texts(0, 5_000))
     sizes = CaptionerConfig()
     ours = Captioner(sizes, tokenizer)
     vision = ViTConfig(

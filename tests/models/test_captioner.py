@@ -7,10 +7,10 @@ import torch
 
 from mmcourse.datasets import captions, chinese_captions, make_scenes, square
 from mmcourse.models import Captioner, CaptionerConfig
+from mmcourse.recipes import load_trained
 from mmcourse.recipes.caption_data import Drawn, FreshScenes
 from mmcourse.recipes.captioner import align, loss, pointing
-from mmcourse.recipes.registry import load_trained
-from mmcourse.recipes.tiny_lm import texts
+from mmcourse.recipes.worlds import scene_texts
 from mmcourse.tokenizer import CharacterTokenizer, WordTokenizer
 from mmcourse.train import fit
 
@@ -19,7 +19,7 @@ SMALL = CaptionerConfig(width=32, seen=16, heads=2, decoder_depth=2, encoder_hid
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return WordTokenizer.train(texts(0, 3000))
+    return WordTokenizer.train(scene_texts(0, 3000))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from clip_twin import open_clip_model, twin
 from mmcourse.metrics import accuracy, retrieval
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import Batches, fit
+from mmcourse.train import Batches, Schedule, fit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that open_clip imports
@@ -52,17 +52,15 @@ def test_training_follows_open_clip(dtype, bias, loss):
     with torch.no_grad():
         for mine, wanted in zip(ours(images, tokens), theirs(images, tokens), strict=False):
             torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-6)
-    settings = {"steps": 50, "warmup": 5}
-    losses = theirs_trains(theirs, loss, batches, rate=1e-3, decay=0.2, **settings)
+    losses = theirs_trains(theirs, loss, batches, rate=1e-3, decay=0.2, steps=50, warmup=5)
     history = fit(
         ours,
         lambda model, batch: model.loss(model(*batch)),
         batches,
-        **settings,
+        steps=50,
         learning_rate=1e-3,
         weight_decay=0.2,
-        betas=(0.9, 0.98),
-        clip=None,
+        schedule=Schedule(warmup=5, clip=None, betas=(0.9, 0.98)),
         description=None,
     )
     assert losses[-1] < losses[0] - 0.1

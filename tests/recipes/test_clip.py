@@ -345,7 +345,9 @@ def test_a_folder_whose_pixels_changed_is_another_run(tmp_path):
 
 def test_what_changes_the_result_is_asked_of_an_interrupted_run(tmp_path, monkeypatch):
     kept, seen = tmp_path / "kept.pt", []
-    monkeypatch.setattr(clip, "fit", lambda *_, facts, **__: seen.append(facts) or SimpleNamespace(seconds=0.0))
+    monkeypatch.setattr(
+        clip, "fit", lambda *_, checkpoint, **__: seen.append(checkpoint.facts) or SimpleNamespace(seconds=0.0)
+    )
     monkeypatch.setattr(clip, "glyph_pairs", lambda part: pairs_of("cat", "dog", "cow", "hen"))
     for options in ({}, {"mixed_precision": True}, {"batch_size": 2}, {"chunk": 2}):
         clip.train(steps=1, checkpoint=kept, **options)

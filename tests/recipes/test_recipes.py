@@ -13,10 +13,10 @@ from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.decoding import sample
-from mmcourse.recipes import base, registry, tiny_lm
+from mmcourse.recipes import base, bundled, registry, tiny_lm, worlds
 from mmcourse.recipes.base import KEY, Made, Quality, read_trained, write_trained
 
-FOLDER = registry.bundled_dir()
+FOLDER = bundled.bundled_dir()
 RECIPE = tiny_lm.RECIPE
 CONFIG = {
     "model": {"vocabulary_size": 6, "context": 16, "width": 8, "heads": 2, "depth": 1},
@@ -34,7 +34,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def made_by(tmp_path, monkeypatch):
     """`made_by(steps)` writes a file of the recipe in a folder that stands for the bundled one; returns its path."""
-    monkeypatch.setattr(registry, "bundled_dir", lambda: tmp_path)
+    monkeypatch.setattr(bundled, "bundled_dir", lambda: tmp_path)
 
     def make(seed=0):
         torch.manual_seed(seed)
@@ -206,8 +206,8 @@ def test_an_unfinished_run_of_other_settings_is_not_taken_up(quick, tmp_path, mo
 
 
 def test_only_a_good_and_whole_run_is_bundled(quick, tmp_path, monkeypatch, capsys):
-    bundled = tmp_path / "bundled"
-    monkeypatch.setattr(registry, "bundled_dir", lambda: bundled)
+    there = tmp_path / "bundled"
+    monkeypatch.setattr(bundled, "bundled_dir", lambda: there)
     small = replace(RECIPE, steps=2)
     monkeypatch.setitem(registry.RECIPES, "tiny-lm", small)
     mine = tmp_path / "mine"
@@ -216,9 +216,9 @@ def test_only_a_good_and_whole_run_is_bundled(quick, tmp_path, monkeypatch, caps
     good = replace(small, evaluate=lambda trained: Quality("a measure", 0.5, 0.5, {"more": 1.0}))
     monkeypatch.setitem(registry.RECIPES, "tiny-lm", good)
     assert train("--out", mine, "--bundle", "--restart", "--steps", 1) == 2
-    assert not bundled.exists()
+    assert not there.exists()
     assert train("--out", mine, "--bundle", "--restart") == 0
-    assert str(bundled / "tiny-lm.safetensors") in capsys.readouterr().out
+    assert str(there / "tiny-lm.safetensors") in capsys.readouterr().out
     facts = recipes.load_trained("tiny-lm").facts
     assert facts["quality"] == {"measure": "a measure", "value": 0.5, "at_most": 0.5, "more": {"more": 1.0}}
     assert facts["sha256"] == recipes.sha256(mine / "tiny-lm.safetensors")
@@ -323,9 +323,9 @@ def test_a_disk_that_cannot_be_written_leaves_the_old_file(made_by, monkeypatch)
 def test_batches_are_a_function_of_the_step_and_no_scene_comes_twice(monkeypatch):
     monkeypatch.setattr(tiny_lm, "BLOCK", 3)
     ranges = []
-    real = tiny_lm.sample_scenes
+    real = worlds.sample_scenes
     monkeypatch.setattr(
-        tiny_lm, "sample_scenes", lambda n, **options: ranges.append((options["start"], n)) or real(n, **options)
+        worlds, "sample_scenes", lambda n, **options: ranges.append((options["start"], n)) or real(n, **options)
     )
     tokenizer = tiny_lm.build(CONFIG)[1]
     forward = [tiny_lm.FreshCaptions(tokenizer)(step) for step in range(7)]
@@ -340,9 +340,9 @@ def test_batches_are_a_function_of_the_step_and_no_scene_comes_twice(monkeypatch
 
 
 def test_captions_are_those_of_the_grammar():
-    drawn = tiny_lm.texts(0, 4000)
+    drawn = worlds.scene_texts(0, 4000)
     surprise = -torch.tensor([caption_log_prob(text) for text in drawn])
     expected = caption_entropy().per_caption
     assert surprise.mean().item() == pytest.approx(expected, abs=4 * (surprise.std() / 4000**0.5).item())
-    assert drawn != tiny_lm.texts(0, 4000, split="val")
-    assert max(len(text.split()) for text in drawn) + 2 <= tiny_lm.CONTEXT
+    assert drawn != worlds.scene_texts(0, 4000, split="val")
+    assert max(len(text.split()) for text in drawn) + 2 <= worlds.CONTEXT

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.lm import GPT, GPTConfig, shift
-from mmcourse.train import Batches, CheckpointError, DivergedError, fit
+from mmcourse.train import Batches, CheckpointError, Checkpointing, DivergedError, Schedule, fit
 from mmcourse.train.checkpoint import load_checkpoint, save_checkpoint
 
 STEPS = 23
@@ -23,7 +24,7 @@ class Killed(Exception):
     """Stands in for a power cut inside one process."""
 
 
-def run(path, *, die_at=None, die=None, steps=STEPS, width=16, loss_scale=1.0, **options):
+def run(path, *, die_at=None, die=None, steps=STEPS, width=16, loss_scale=1.0, schedule=None, **options):
     """A GPT with dropout, a loss that draws from every generator there is, an evaluation: all that must be kept."""
     torch.manual_seed(7)
     model = GPT(GPTConfig(vocabulary_size=20, context=8, width=width, heads=2, depth=2, dropout=0.2))
@@ -42,8 +43,9 @@ def run(path, *, die_at=None, die=None, steps=STEPS, width=16, loss_scale=1.0, *
         return F.cross_entropy(model(x).flatten(0, 1), y.flatten()) * (1 + 0.1 * noise) * loss_scale
 
     history = fit(
-        model, loss, batch, steps=steps, checkpoint=path, description=None, generators=[own],
-        evaluate=lambda model: loss(model, pairs).item(), **{"checkpoint_every": 4, "evaluate_every": 3, **options},
+        model, loss, batch, steps=steps, description=None, schedule=Schedule(**schedule or {}),
+        checkpoint=None if path is None else Checkpointing(path, every=4, generators=[own]),
+        evaluate=lambda model: loss(model, pairs).item(), **{"evaluate_every": 3, **options},
     )  # fmt: skip
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]), history
 
@@ -212,9 +214,9 @@ def test_pickled_code_is_never_run(tmp_path):
     [
         ({"steps": 9}, r"has steps=8, this run steps=9; delete .*run\.pt or choose another path"),
         ({"learning_rate": 0.5}, "has learning_rate=0.001, this run learning_rate=0.5; delete"),
-        ({"betas": (0.9, 0.5)}, "has betas="),
+        ({"schedule": {"betas": (0.9, 0.5)}}, "has betas="),
         ({"seed": 1}, "has seed=0, this run seed=1"),
-        ({"clip": None}, "has clip=1.0, this run clip=None"),
+        ({"schedule": {"clip": None}}, "has clip=1.0, this run clip=None"),
         ({"width": 8}, r"run\.pt is of another model than this one; delete"),
     ],
 )
@@ -246,3 +248,27 @@ def test_a_folder_that_cannot_be_is_said_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"the folder .*file cannot be used .*; choose another path"):
         run(tmp_path / "file" / "run.pt", die_at=0, die=cut)
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(tmp_path):
+    """`earlier.pt` was written at step 20 of 30 before `fit` could accumulate; the very same run goes on from it."""
+    (tmp_path / "run.pt").write_bytes((Path(__file__).parent / "earlier.pt").read_bytes())
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 4, generator=generator)
+    batches, results, seen = Batches(x, x[:, :3].argmax(dim=1), size=8), [], []
+    for path in (tmp_path / "whole.pt", tmp_path / "run.pt"):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+        seen.clear()
+        history = fit(
+            model, lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
+            lambda step: seen.append(step) or batches(step), steps=30, learning_rate=0.01, description=None,
+            schedule=Schedule(warmup=4, clip=0.5), evaluate=lambda model: 1.0, evaluate_every=10,
+            checkpoint=Checkpointing(path, 20, {"batch_size": 8}, [torch.Generator()]),
+        )  # fmt: skip
+        results.append((torch.cat([value.flatten() for value in model.state_dict().values()]), history))
+    assert seen == [*range(20, 30)]
+    (whole, history), (later, other) = results
+    torch.testing.assert_close(later, whole, rtol=0, atol=1e-5)  # another machine rounds otherwise
+    assert other.losses == pytest.approx(history.losses, abs=1e-5)
+    assert [step for step, _ in other.evaluations] == [10, 20, 30]

@@ -6,35 +6,22 @@ import random
 import numpy as np
 import pytest
 import torch
+from small_runs import loss, network, task, train, weights
 from torch import nn
 from torch.nn import functional as F
 
 from mmcourse.lm import GPT, GPTConfig, shift
-from mmcourse.train import Batches, DivergedError, Evaluation, fit, make_optimizer, warmup_cosine
-
-
-def network(dropout=0.0):
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 3))
-
-
-def task(rows=40):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(rows, 4, generator=generator)
-    return x, x[:, :3].argmax(dim=1)
-
-
-def loss(model, batch):
-    x, y = batch
-    return F.cross_entropy(model(x), y)
-
-
-def train(model, steps=30, **options):
-    return fit(model, loss, Batches(*task(), size=8), steps=steps, **{"description": None, **options})
-
-
-def weights(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+from mmcourse.train import (
+    Batches,
+    Checkpointing,
+    Computing,
+    DivergedError,
+    Evaluation,
+    Schedule,
+    fit,
+    make_optimizer,
+    warmup_cosine,
+)
 
 
 @pytest.mark.parametrize("clip", [None, 0.05, 1.0])
@@ -44,8 +31,8 @@ def test_the_loop_equals_pytorchs_own_parts(clip):
     x = x.double() * 20  # steep, so that clipping bites
     batches = Batches(x, y, size=8)
     history = fit(
-        model, loss, batches, steps=40, learning_rate=0.01, warmup=10, final=0.1, weight_decay=0.1, clip=clip,
-        description=None,
+        model, loss, batches, steps=40, learning_rate=0.01, weight_decay=0.1, description=None,
+        schedule=Schedule(warmup=10, final=0.1, clip=clip),
     )  # fmt: skip
     matrices = [parameter for parameter in theirs.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in theirs.parameters() if parameter.dim() == 1]
@@ -162,8 +149,8 @@ def test_half_precision_computes_in_half_and_keeps_whole_weights():
         seen.add(output.dtype)
         return F.cross_entropy(output, batch[1])
 
-    history = fit(model, spy, Batches(*task(), size=8), steps=200, learning_rate=0.03, mixed_precision=True,
-                  description=None)  # fmt: skip
+    history = fit(model, spy, Batches(*task(), size=8), steps=200, learning_rate=0.03, description=None,
+                  computing=Computing(mixed_precision=True))  # fmt: skip
     assert seen == {torch.bfloat16}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert sum(history.losses[-10:]) < 0.6 * sum(history.losses[:10])
@@ -260,11 +247,12 @@ def test_batches_move_to_the_models_device():
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"steps": 2.5}, "steps must be a whole number"),
         ({"evaluate_every": 0}, "evaluate_every must be"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be"),
+        ({"checkpoint": Checkpointing("run.pt", every=0)}, r"Checkpointing\.every must be"),
+        ({"computing": Computing(accumulate=0)}, "accumulate must be a whole number of at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be positive"),
-        ({"clip": 0.0}, "clip must be positive; None leaves gradients alone, got 0.0"),
-        ({"warmup": 31}, "warmup must lie between 0 and steps 30, got 31"),
-        ({"final": 1.5}, "final must lie between 0 and 1, got 1.5"),
+        ({"schedule": Schedule(clip=0.0)}, "clip must be positive; None leaves gradients alone, got 0.0"),
+        ({"schedule": Schedule(warmup=31)}, "warmup must lie between 0 and steps 30, got 31"),
+        ({"schedule": Schedule(final=1.5)}, "final must lie between 0 and 1, got 1.5"),
     ],
 )
 def test_wrong_settings_are_named(options, message):
@@ -287,14 +275,15 @@ class Wanderer(nn.Linear):
 @pytest.mark.parametrize("given", [True, False], ids=["named", "best"])
 def test_it_trains_on_the_device_and_brings_the_model_back(monkeypatch, given):
     """Without a second device, "cpu:0" is one that only its name tells from where the model was."""
+    from mmcourse import runtime
     from mmcourse.train import loop
 
     place, batches_on, model = torch.device("cpu", 0), set(), Wanderer()
-    monkeypatch.setattr(loop, "best_device", lambda: torch.device("meta") if given else place)
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("meta") if given else place)
     monkeypatch.setattr(loop, "to_device", lambda batch, device: batches_on.add(str(device)) or batch)
     looked = []
     options = {"evaluate": lambda model: float(looked.append(model.sent[-1]) is None), "evaluate_every": 2}
-    train(model, 4, **options, **({"device": place} if given else {}))
+    train(model, 4, **options, **({"computing": Computing(device=place)} if given else {}))
     assert model.sent == ["cpu:0", "cpu", "cpu:0", "cpu", "cpu:0", "cpu"]
     assert looked == ["cpu", "cpu"], "what is evaluated is where its data are"
     assert batches_on == {"cpu:0"}
@@ -308,26 +297,13 @@ def test_a_gpu_trains_as_well_as_the_cpu():
     assert sum(history.losses[-10:]) < 0.5 * sum(history.losses[:10])
 
 
-@pytest.fixture
-def scaled(monkeypatch):
-    """Float16 with a scaler, as on an older GPU, here on the CPU."""
-    from mmcourse.train import loop
-
-    class Scaled(loop._Precision):
-        def __init__(self, device, wanted):
-            super().__init__(device, True)
-            self.dtype, self.scaler = torch.float16, torch.amp.GradScaler("cpu", enabled=wanted is not False)
-
-    monkeypatch.setattr(loop, "_Precision", Scaled)
-
-
 def test_a_run_goes_on_under_a_scaler_and_without_one(scaled, tmp_path):
     """What the CPU began, a GPU ends, and the other way round."""
     for first, then in ((False, None), (None, False)):
-        saving = {"checkpoint": tmp_path / f"{first}.pt", "checkpoint_every": 10}
+        saving = {"checkpoint": Checkpointing(tmp_path / f"{first}.pt", every=10)}
         with pytest.raises(KeyboardInterrupt):
-            train(network(), **saving, mixed_precision=first, evaluate=stop, evaluate_every=20)
-        history = train(network(), **saving, mixed_precision=then)
+            train(network(), **saving, computing=Computing(mixed_precision=first), evaluate=stop, evaluate_every=20)
+        history = train(network(), **saving, computing=Computing(mixed_precision=then))
         assert history.steps == 30
         assert all(map(math.isfinite, history.losses))
 

@@ -16,7 +16,7 @@ from mmcourse.datasets import caption_is_true, captions, make_scenes, render
 from mmcourse.datasets.scenes import arrange as arranging
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.tiny_lm import texts
+from mmcourse.recipes.worlds import scene_texts
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.widgets import caption_playground, playground
 
@@ -27,7 +27,7 @@ SMALL = CaptionerConfig(width=32, seen=16, heads=2, decoder_depth=1, encoder_hid
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return Captioner(SMALL, WordTokenizer.train(texts(0, 2000))).eval()
+    return Captioner(SMALL, WordTokenizer.train(scene_texts(0, 2000))).eval()
 
 
 @pytest.fixture
@@ -156,12 +156,12 @@ def test_parts_can_be_found_from_outside(board):
 
 CELL = """import torch
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.tiny_lm import texts
+from mmcourse.recipes.worlds import scene_texts
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.widgets import caption_playground
 torch.manual_seed(0)
 config = CaptionerConfig(width=32, seen=16, heads=2, decoder_depth=1, encoder_hidden=32, widths=(8, 16))
-_ = caption_playground(Captioner(config, WordTokenizer.train(texts(0, 2000))).eval())"""
+_ = caption_playground(Captioner(config, WordTokenizer.train(scene_texts(0, 2000))).eval())"""
 
 
 @pytest.mark.slow

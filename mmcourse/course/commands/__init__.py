@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmcourse.course.learner import workspace
+from mmcourse.files import expanded
 
 Run = Callable[[argparse.Namespace], int]
 Add = Callable[[str, Run, str], argparse.ArgumentParser]  # (name, run, about) -> the parser of one command
@@ -26,7 +27,7 @@ def with_work(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def work_of(options: argparse.Namespace) -> Path:
     """The learner's folder of a command made `with_work`, or for which `work` stands in its options."""
-    return workspace.default_folder() if options.work is None else options.work.expanduser()
+    return workspace.default_folder() if options.work is None else expanded(options.work)
 
 
 def entry(start: str, word: str, more: str) -> str:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mmcourse.course.commands import Add
+from mmcourse.course.grading.run.grade import grade_submissions
 
 
 def add_commands(add: Add) -> None:
@@ -29,7 +30,6 @@ def add_commands(add: Add) -> None:
 
 def _grade(options: argparse.Namespace) -> int:
     """Grades what was handed in; whatever students did wrong, the exit code is 0."""
-    from mmcourse.course.grading.run.grade import grade_submissions  # imports torch
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr if text.startswith("WARNING") else sys.stdout, flush=True)

@@ -11,6 +11,7 @@ from mmcourse.content import content_dir
 from mmcourse.course.commands import MARKS, Add, entry, with_work, work_of
 from mmcourse.course.errors import CourseError
 from mmcourse.course.learner import doctor, progress, workspace
+from mmcourse.course.notebook.hint import hint
 
 WORDS = {"error": "stopped by an error", "unwritten": "not written yet"}
 
@@ -62,8 +63,6 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _hint(options: argparse.Namespace) -> int:
-    from mmcourse.course.notebook.hint import hint
-
     _use_work(options)
     print(hint(options.exercise))
     return 0

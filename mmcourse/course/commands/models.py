@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmcourse.course.commands import Add, entry, with_work, work_of
 from mmcourse.course.errors import CourseError
+from mmcourse.files import expanded
 
 if TYPE_CHECKING:
     from mmcourse import recipes
@@ -43,7 +44,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.list or options.name is None:
         _list_recipes()
         return 0
-    folder = work_of(options) / "trained" if options.out is None else options.out.expanduser()
+    folder = work_of(options) / "trained" if options.out is None else expanded(options.out)
     set_threads(1)  # small models gain little from more, and one thread gives the same numbers every time
     asked = {name: getattr(options, name) for name in ("data", *recipes.OPTIONS) if getattr(options, name) is not None}
     try:
@@ -78,7 +79,7 @@ def _caption(options: argparse.Namespace) -> int:
     from mmcourse import recipes  # imports torch
 
     try:
-        print(recipes.caption_image(options.image.expanduser(), model=options.model).text)
+        print(recipes.caption_image(expanded(options.image), model=options.model).text)
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
     return 0

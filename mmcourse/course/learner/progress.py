@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmcourse.files import write_in_one_step
+from mmcourse.files import expanded, write_in_one_step
 
 STATE = ".mmcourse"  # the hidden folder inside the work folder
 LOCK_SECONDS = 10
@@ -37,7 +37,7 @@ def work_folder() -> Path | None:
     """
     chosen = os.environ.get("MMCOURSE_WORK")
     if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
+        return expanded(chosen) if chosen else None
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / STATE).is_dir()), None)
 

@@ -6,14 +6,13 @@ taken from this machine where an earlier download left it, or fetched.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TypeVar
 
 from mmcourse.encoders.pretrained import image, text
 from mmcourse.encoders.pretrained.hub import EncoderUnavailableError, hub_folder, is_network
 from mmcourse.encoders.pretrained.image import ImageEncoder
 from mmcourse.encoders.pretrained.text import TextEncoder, TokenBatch
+from mmcourse.files import expanded
 
 __all__ = [
     "EncoderUnavailableError",
@@ -47,7 +46,7 @@ def load_image_encoder(name: str = "efficientnet-lite0") -> ImageEncoder:
         return _frozen(image.efficientnet_lite0())
     if name == "efficientnet-lite0-maps":
         return _frozen(image.efficientnet_lite0_maps())
-    if is_network(Path(os.path.expanduser(name))):
+    if is_network(expanded(name)):
         return _frozen(image.from_folder(hub_folder(name, kind="image"), name))
     from torchvision import models
 

@@ -24,6 +24,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from mmcourse.files import expanded
+
 PROBE_SECONDS = 4.0
 OFFLINE = {"image": "load_image_encoder('efficientnet-lite0')", "text": "load_text_encoder('minilm')"}
 SMALL_FILES = ["*.json", "*.txt", "*.model"]  # configuration and tokenizer
@@ -47,7 +49,7 @@ def hub_folder(place: str, name: str | None = None, *, kind: str) -> Path:
         EncoderUnavailableError: it is not on this machine, and cannot be fetched within a few seconds or at all.
     """
     name = place if name is None else name
-    folder = Path(os.path.expanduser(place))  # which leaves the ~ of nobody as it is
+    folder = expanded(place)
     if is_network(folder):
         return folder
     if folder.is_dir():

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from mmcourse.course.answers import describe_error
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercise import Case, Exercise, Result, grade
 from mmcourse.course.exercises import find
@@ -221,8 +222,6 @@ def _verdict(exercise: Exercise, status: str, **more: Any) -> Verdict:
 
 
 def _told(error: Exception) -> str:
-    from mmcourse.course.answers import describe_error
-
     return describe_error(error)
 
 

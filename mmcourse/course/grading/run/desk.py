@@ -22,7 +22,7 @@ from mmcourse.course.exercises import find
 from mmcourse.course.grading import collection, submission
 from mmcourse.course.grading.judge.judge import Judge, Verdict, read_hidden
 from mmcourse.course.grading.judge.starter import open_nursery
-from mmcourse.course.grading.namespaces import die_with_parent
+from mmcourse.course.grading.namespaces import die_with_parent, hide_memory
 from mmcourse.course.grading.sandbox import Limits
 
 _MEMORY = 8 << 30  # bytes of address space beyond what is used at the start: no answer may make the judge grow
@@ -108,8 +108,6 @@ def main() -> None:
 def _guard() -> None:
     """Nobody else's process may look into this one, and it cannot grow without end."""
     import resource
-
-    from mmcourse.course.grading.namespaces import hide_memory
 
     hide_memory()
     with open("/proc/self/statm", encoding="ascii") as sizes:
