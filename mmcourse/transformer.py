@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -59,14 +59,6 @@ class BlockCache:
         """Makes row i of the batch a copy of row index[i], for beam search."""
         self.own.reorder(index)
         self.context.reorder(index)
-
-
-class Trace(NamedTuple):
-    """What a block or stack computes, with what it looked at; a block gives one entry, a stack one for each block."""
-
-    output: Tensor  # (B, T, C)
-    attention: tuple[Tensor, ...]  # each (B, H, T, T)
-    cross_attention: tuple[Tensor, ...]  # each (B, H, T, S); empty without cross-attention
 
 
 class Block(nn.Module):
@@ -158,40 +150,15 @@ class Block(nn.Module):
         """
         self._check_context(context, context_mask)
         own, other = (None, None) if cache is None else (cache.own, cache.context)
-        x = self._add(x, self.attention_norm, lambda y: self.attention(y, mask=mask, causal=causal, cache=own))
-        if self.cross:
-            look = lambda y: self.cross_attention(y, context, mask=context_mask, cache=other)  # noqa: E731
-            x = self._add(x, self.cross_norm, look)
-        return self._add(x, self.feed_forward_norm, self.feed_forward)
-
-    def trace(
-        self,
-        x: Tensor,
-        context: Tensor | None = None,
-        *,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-        causal: bool = False,
-    ) -> Trace:
-        """The same as `forward`, with the attention weights."""
-        self._check_context(context, context_mask)
-        weights: list[Tensor] = []
-
-        def look(layer: MultiHeadAttention, *inputs: Tensor | None, **options: Tensor | bool | None) -> Tensor:
-            seen = layer.attend(*inputs, **options)
-            weights.append(seen.weights)
-            return seen.output
-
-        x = self._add(x, self.attention_norm, lambda y: look(self.attention, y, mask=mask, causal=causal))
-        if self.cross:
-            x = self._add(x, self.cross_norm, lambda y: look(self.cross_attention, y, context, mask=context_mask))
-        output = self._add(x, self.feed_forward_norm, self.feed_forward)
-        return Trace(output, tuple(weights[:1]), tuple(weights[1:]))
-
-    def _add(self, x: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm == "pre":
-            return x + self.dropout(part(norm(x)))
-        return norm(x + self.dropout(part(x)))
+            x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, causal=causal, cache=own))
+            if self.cross:
+                x = x + self.dropout(self.cross_attention(self.cross_norm(x), context, mask=context_mask, cache=other))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask, causal=causal, cache=own)))
+        if self.cross:
+            x = self.cross_norm(x + self.dropout(self.cross_attention(x, context, mask=context_mask, cache=other)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
     def _check_context(self, context: Tensor | None, context_mask: Tensor | None) -> None:
         if self.cross and context is None:
@@ -275,22 +242,6 @@ class Stack(nn.Module):
         for block, kept in zip(self.blocks, caches, strict=True):
             x = block(x, context, mask=mask, context_mask=context_mask, causal=self.causal, cache=kept)
         return self.norm(x)
-
-    def trace(
-        self,
-        x: Tensor,
-        context: Tensor | None = None,
-        *,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-    ) -> Trace:
-        """The same as `forward`, with the attention weights of every block."""
-        own: tuple[Tensor, ...] = ()
-        other: tuple[Tensor, ...] = ()
-        for block in self.blocks:
-            seen = block.trace(x, context, mask=mask, context_mask=context_mask, causal=self.causal)
-            x, own, other = seen.output, own + seen.attention, other + seen.cross_attention
-        return Trace(self.norm(x), own, other)
 
 
 class Encoder(Stack):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse.attention import padding_mask
+from mmcourse.attention import padding_mask, record
 from mmcourse.transformer import Block, BlockCache, Decoder, Encoder, FeedForward, TransformerConfig
 
 
@@ -95,16 +95,17 @@ def test_decoder_does_not_see_the_future_and_encoder_does():
     assert not torch.allclose(encoder(other)[:, :3], encoder(x)[:, :3])
 
 
-def test_trace_is_the_same_computation():
+def test_a_recording_is_the_same_computation():
     decoder = Decoder(2, 8, 4, cross=True).double()
     x, context, seen = normal(2, 5, 8), normal(2, 3, 8, seed=1), padding_mask([3, 1])[:, None, None, :]
-    trace = decoder.trace(x, context, context_mask=seen)
-    close(trace.output, decoder(x, context, context_mask=seen))
-    assert [weights.shape for weights in trace.attention] == [(2, 4, 5, 5)] * 2
-    assert [weights.shape for weights in trace.cross_attention] == [(2, 4, 5, 3)] * 2
-    assert trace.attention[0].triu(1).abs().max() == 0
-    assert (trace.cross_attention[1][1, :, :, 1:] == 0).all()
-    assert Encoder(2, 8, 4).double().trace(x).cross_attention == ()
+    output, maps = record(decoder, x, context, context_mask=seen)
+    close(output, decoder(x, context, context_mask=seen))
+    own, cross = ([maps[f"blocks.{number}.{kind}"] for number in (0, 1)] for kind in ("attention", "cross_attention"))
+    assert [weights.shape for weights in own] == [(2, 4, 5, 5)] * 2
+    assert [weights.shape for weights in cross] == [(2, 4, 5, 3)] * 2
+    assert own[0].triu(1).abs().max() == 0
+    assert (cross[1][1, :, :, 1:] == 0).all()
+    assert list(record(Encoder(2, 8, 4).double(), x).maps) == ["blocks.0.attention", "blocks.1.attention"]
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcourse.attention import LearnedPositions, MultiHeadAttention
-from mmcourse.transformer import Block, Encoder, Trace, TransformerConfig
+from mmcourse.transformer import Block, Encoder, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +130,6 @@ class ViT(nn.Module):
     def tokens(self, images: Tensor) -> Tensor:
         """The class token and the patches in reading order, after the last norm: (B, 3, H, W) -> (B, 1 + P, C)."""
         return self.encoder(self._embed(images))
-
-    def trace(self, images: Tensor) -> Trace:
-        """The same tokens with the attention weights (B, H, 1 + P, 1 + P) of every block, for looking inside."""
-        return self.encoder.trace(self._embed(images))
 
     def _embed(self, images: Tensor) -> Tensor:
         shape, side = tuple(images.shape), self.config.image_size

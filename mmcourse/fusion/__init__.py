@@ -17,7 +17,7 @@ from mmcourse.fusion.tokens import (
     CoAttentionFusion,
     CrossAttentionFusion,
     CrossAttentionLayer,
-    FusionTrace,
+    by_direction,
 )
 from mmcourse.fusion.vectors import (
     BilinearFusion,
@@ -51,12 +51,12 @@ __all__ = [
     "CrossAttentionLayer",
     "FiLMFusion",
     "Fusion",
-    "FusionTrace",
     "GatedFusion",
     "LateFusion",
     "ModalityDropout",
     "Views",
     "average_predictions",
+    "by_direction",
     "film",
     "low_rank_bilinear",
     "make_fusion",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.attention import LearnedPositions
-from mmcourse.transformer import BlockCache, Decoder, Trace, TransformerConfig
+from mmcourse.transformer import BlockCache, Decoder, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +92,6 @@ class GPT(nn.Module):
     def score(self, features: Tensor) -> Tensor:
         """(…, C) -> logits (…, V): the dot product with the embedding of every token."""
         return F.linear(features, self.embedding.weight)
-
-    def trace(self, tokens: Tensor) -> Trace:
-        """The logits with the attention weights of every block, for looking inside."""
-        seen = self.decoder.trace(self._embed(tokens, None))
-        return seen._replace(output=self.score(seen.output))
 
     def new_cache(self) -> list[BlockCache]:
         """An empty key–value cache for one batch of sequences."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcourse.attention import LearnedPositions, sinusoidal_positions_2d
+from mmcourse.attention import LearnedPositions, record, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
 from mmcourse.models.saving import fill, read_folder, save_folder
@@ -194,20 +194,6 @@ class Captioner(nn.Module):
             best = self._better(found, best, length_penalty)
         return best
 
-    def attend(self, images: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """The attention weights behind `forward`, by name.
-
-        `encoder.0.self` is (B, H, P, P), `decoder.0.self` (B, H, T, T) and `decoder.0.cross` (B, H, T, P): row t of it
-        tells where the model looked when it had read token t and chose token t + 1.
-        """
-        with evaluating(self):
-            seen = self.encoder.trace(self.patches(images))
-            wrote = self.decoder.trace(self._embed(tokens, 0), seen.output)
-        named = {f"encoder.{number}.self": weights for number, weights in enumerate(seen.attention)}
-        for number, (own, cross) in enumerate(zip(wrote.attention, wrote.cross_attention, strict=True)):
-            named |= {f"decoder.{number}.self": own, f"decoder.{number}.cross": cross}
-        return named
-
     def word_maps(self, image: Tensor, text: str, *, layer: int = -1, head: int | None = None) -> WordMaps:
         """Where the model looked for each word of a sentence about one picture uint8 (3, H, W), as it was written.
 
@@ -218,7 +204,9 @@ class Captioner(nn.Module):
         ids = self.tokenizer.encode(text)
         tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.embedding.weight.device)
         number = range(self.config.decoder_depth)[layer]
-        weights = self.attend(image[None], tokens)[f"decoder.{number}.cross"][0]  # (H, T, P)
+        with evaluating(self):
+            maps = record(self, image[None], tokens).maps
+        weights = maps[f"decoder.blocks.{number}.cross_attention"][0]  # (H, T, P)
         chosen = (weights.mean(dim=0) if head is None else weights[head])[: len(ids)]  # (words, P); no words, no maps
         rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
         return WordMaps([self.tokenizer.vocabulary[i] for i in ids], chosen.unflatten(-1, (rows, -1)))

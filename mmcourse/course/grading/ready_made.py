@@ -56,7 +56,7 @@ READY_MADE: dict[str, tuple[str, ...]] = {
     "09-clipped-precision": ("mmcourse.metrics:bleu",),
     "09-rouge-l": ("mmcourse.metrics:rouge_l",),
     "09-cider-weights": ("mmcourse.metrics:cider_d",),
-    "01-block": ("mmcourse.transformer:Block.forward", "mmcourse.transformer:Block.trace"),
+    "01-block": ("mmcourse.transformer:Block.forward",),
     "03-bigram": ("mmcourse.lm:Bigram.log_probabilities",),
     "03-gpt-logits": ("mmcourse.lm:GPT.forward",),
     "03-cached-step": ("mmcourse.attention:MultiHeadAttention.forward", "mmcourse.attention:KeyValueCache.append"),
