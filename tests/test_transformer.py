@@ -112,11 +112,28 @@ def test_a_recording_is_the_same_computation():
 @pytest.mark.parametrize("cross", [False, True])
 def test_config_counts_its_parameters(norm, cross):
     config = TransformerConfig(depth=3, width=12, heads=4, cross=cross, norm=norm, hidden=20)
-    decoder = Decoder.from_config(config)
+    decoder = Decoder(config)
     assert config.parameters == sum(parameter.numel() for parameter in decoder.parameters())
     assert (config.head_size, config.hidden_width) == (3, 20)
     assert TransformerConfig(depth=1, width=12, heads=4).hidden_width == 48
     assert (decoder.blocks[0].norm, decoder.blocks[0].cross, len(decoder.blocks)) == (norm, cross, 3)
+
+
+@pytest.mark.parametrize("kind", [Block, Encoder, Decoder])
+def test_a_configuration_and_its_fields_make_the_same_module(kind):
+    options = {"cross": True, "hidden": 20, "dropout": 0.1, "norm": "post", "rotary": True, "activation": "silu"}
+    fields = {"width": 8, "heads": 2} if kind is Block else {"depth": 2, "width": 8, "heads": 2}
+    config = TransformerConfig(2, 8, 2, **options)
+    made = kind(config), kind(*fields.values(), **options), kind(**fields, **options)
+    assert len({repr(each) for each in made}) == 1
+    block = made[0] if kind is Block else made[0].blocks[1]
+    assert (block.cross, block.norm, block.attention.rotary, block.attention.dropout) == (True, "post", True, 0.1)
+    assert (block.feed_forward.expand.out_features, block.dropout.p) == (20, 0.1)
+    assert repr(kind(config, hidden=12)) == repr(kind(*fields.values(), **{**options, "hidden": 12}))
+    with pytest.raises(TypeError):
+        kind(config, 8)
+    with pytest.raises(TypeError, match="colour"):
+        kind(*fields.values(), colour="blue")
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -32,7 +32,7 @@ class BERTConfig:
     Args:
         vocabulary_size: number of tokens V.
         context: the longest text that it can read, in tokens.
-        width, heads, depth, hidden, activation: of the blocks, see `mmcourse.transformer.Block`.
+        width, heads, depth, hidden, activation: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         segments: how many kinds of text it tells apart, such as a question and its answer.
         dropout: of the embeddings and in the blocks.
         norm_eps: what the normalizations add to the variance.
@@ -77,7 +77,7 @@ class BERT(nn.Module):
         self.positions = LearnedPositions(config.context, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder.from_config(config.stack)
+        self.encoder = Encoder(config.stack)
         _start(self, config)
 
     @classmethod

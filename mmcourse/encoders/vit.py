@@ -19,7 +19,7 @@ class ViTConfig:
     Args:
         image_size: side of the square picture, in pixels.
         patch_size: side of a patch; must divide `image_size`.
-        width, depth, heads, hidden: of the blocks, see `mmcourse.transformer.Block`.
+        width, depth, heads, hidden: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         dropout: of the tokens and in the blocks.
     Raises:
         ValueError: the patches do not fill the picture.
@@ -89,7 +89,7 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(config.width))
         self.positions = LearnedPositions(1 + config.patches, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder.from_config(config.stack)
+        self.encoder = Encoder(config.stack)
         for module in self.encoder.modules():  # the start that the paper's own code gives each kind of layer
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

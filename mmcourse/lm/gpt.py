@@ -23,7 +23,7 @@ class GPTConfig:
     Args:
         vocabulary_size: number of tokens V.
         context: the longest sequence that it can read.
-        width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.Block`.
+        width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         dropout: of the embeddings and in the blocks.
         activation: as for `FeedForward`; GPT-2 uses "gelu_tanh", an approximation.
     """
@@ -63,7 +63,7 @@ class GPT(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = LearnedPositions(config.context, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.decoder = Decoder.from_config(config.stack)
+        self.decoder = Decoder(config.stack)
         self._initialize()
 
     def _initialize(self) -> None:
