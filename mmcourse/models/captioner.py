@@ -9,9 +9,8 @@ both reads words and scores them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from mmcourse.attention import LearnedPositions, record, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
-from mmcourse.models.saving import fill, read_folder, save_folder
+from mmcourse.models.base import SavedModel
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import BlockCache, Decoder, Encoder
@@ -72,7 +71,7 @@ class WordMaps(NamedTuple):
     maps: Tensor
 
 
-class Captioner(nn.Module):
+class Captioner(SavedModel):
     """Pictures in, sentences out.
 
     >>> from mmcourse.tokenizer import WordTokenizer
@@ -84,14 +83,16 @@ class Captioner(nn.Module):
     torch.Size([2, 3, 9])
     """
 
+    Config: ClassVar[type] = CaptionerConfig
+    needs_tokenizer: ClassVar[bool] = True
+
     def __init__(self, config: CaptionerConfig, tokenizer: Tokenizer) -> None:
-        super().__init__()
+        super().__init__(config, tokenizer)
         missing = [name for name in ("pad", "bos", "eos") if getattr(tokenizer, f"{name}_id") is None]
         if missing:
             raise ValueError(f"tokenizer has no <{'>, <'.join(missing)}>; a sentence needs a beginning and an end")
         if not 0 < config.seen <= config.width or (config.width - config.seen) % 4:
             raise ValueError(f"width - seen must be a multiple of 4, got {config.width} - {config.seen}")
-        self.config, self.tokenizer = config, tokenizer
         width, heads, dropout = config.width, config.heads, config.dropout
         self.cnn = CNN(tuple(config.widths), stem=config.stem)
         self.narrow = nn.Linear(self.cnn.width, width)
@@ -202,7 +203,7 @@ class Captioner(nn.Module):
             head: one head; None takes their mean.
         """
         ids = self.tokenizer.encode(text)
-        tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.embedding.weight.device)
+        tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.device)
         number = range(self.config.decoder_depth)[layer]
         with evaluating(self):
             maps = record(self, image[None], tokens).maps
@@ -210,24 +211,6 @@ class Captioner(nn.Module):
         chosen = (weights.mean(dim=0) if head is None else weights[head])[: len(ids)]  # (words, P); no words, no maps
         rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
         return WordMaps([self.tokenizer.vocabulary[i] for i in ids], chosen.unflatten(-1, (rows, -1)))
-
-    def save(self, folder: str | Path) -> None:
-        """Writes the model into a folder, for `Captioner.load`."""
-        save_folder(folder, type(self).__name__, {"config": asdict(self.config)}, self.state_dict(), self.tokenizer)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Captioner:
-        """Reads what `save` wrote; the model is in evaluation mode.
-
-        Raises:
-            FileNotFoundError, ValueError: a file is missing or damaged; one sentence.
-        """
-        config, weights, tokenizer = read_folder(folder, cls.__name__)
-        if tokenizer is None:
-            raise FileNotFoundError(f"folder {str(folder)!r} holds no tokenizer.json; give one that save wrote")
-        model = cls(CaptionerConfig(**config["config"]), tokenizer)
-        fill(model, weights, model.state_dict())
-        return model.eval()
 
     def _memory(self, images: Tensor) -> Tensor:
         if images.dim() not in (3, 4) or (images.dim() == 3) != images.is_floating_point():
