@@ -19,7 +19,7 @@ from mmcourse.encoders.bert import BERT, BERTConfig
 from mmcourse.encoders.cnn import CNN
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig
-from mmcourse.fusion import FUSIONS, Views, make_fusion, masked_max, masked_mean
+from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.losses import info_nce, sigmoid_loss
@@ -33,6 +33,7 @@ from mmcourse.models import (
     MultiModalConfig,
     MultiModalModel,
 )
+from mmcourse.pooling import masked_max, masked_mean
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.transformer import Decoder, Encoder
 

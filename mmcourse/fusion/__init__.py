@@ -30,7 +30,6 @@ from mmcourse.fusion.vectors import (
     low_rank_bilinear,
 )
 from mmcourse.fusion.views import Fusion, ModalityDropout, Views, mlp
-from mmcourse.pooling import masked_max, masked_mean
 
 FUSIONS: dict[str, type[Fusion]] = {
     "concat": ConcatFusion,
@@ -60,8 +59,6 @@ __all__ = [
     "film",
     "low_rank_bilinear",
     "make_fusion",
-    "masked_max",
-    "masked_mean",
     "mlp",
 ]
 

@@ -20,6 +20,7 @@ from mmcourse.attention import LearnedPositions, record, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
 from mmcourse.models.base import SavedModel
+from mmcourse.pictures import centered
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import BlockCache, Decoder, Encoder
@@ -106,7 +107,7 @@ class Captioner(SavedModel):
     def patches(self, images: Tensor) -> Tensor:
         """What stands at which place, before patches have seen each other: uint8 (B, 3, H, W) -> (B, P, C)."""
         # The colors of a pixel side by side in memory: the same numbers, up to twice as fast on a CPU.
-        features = self.cnn.feature_map((images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last))
+        features = self.cnn.feature_map(centered(images).contiguous(memory_format=torch.channels_last))
         rows, columns = features.shape[-2:]
         x = self.narrow(features.flatten(2).mT)  # (B, channels, h, w) -> (B, channels, P) -> (B, P, C)
         seen, rest = x.split((self.config.seen, self.config.width - self.config.seen), dim=-1)

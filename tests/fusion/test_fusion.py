@@ -18,9 +18,8 @@ from mmcourse.fusion import (
     film,
     low_rank_bilinear,
     make_fusion,
-    masked_max,
-    masked_mean,
 )
+from mmcourse.pooling import masked_max, masked_mean
 
 IMAGE, TEXT, WIDTH = 6, 4, 12
 VARIANTS = [
