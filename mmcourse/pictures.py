@@ -1,8 +1,11 @@
-"""Picture files as tensors, whatever kind of file it is: upright, in three colors of eight bits, and of any size."""
+"""Pictures as tensors: files of whatever kind, upright, in three colors of eight bits, and of any size; and what comes
+next: colors as numbers for a network, and the share of each of its cells that an object covers.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +106,24 @@ def square(image: torch.Tensor, size: int) -> torch.Tensor:
 
 def _resized(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(image[None].float(), shape, mode="bilinear", antialias=True)[0]
+
+
+def centered(images: torch.Tensor) -> torch.Tensor:
+    """Colors from 0 to 255 as floating-point numbers from −1 to 1, of any shape.
+
+    >>> centered(torch.tensor([0, 255], dtype=torch.uint8))
+    tensor([-1.,  1.])
+    """
+    return images.float() / 127.5 - 1
+
+
+def covered(masks: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
+    """The share of each cell that a mask covers: bool (…, H, W) -> (…, rows, columns), from 0 to 1.
+
+    Args:
+        grid: rows and columns of the cells, such as those of the patches of a network.
+
+    >>> covered(torch.tensor([[[True, False, False, False]] * 2]), (1, 2))
+    tensor([[[0.5000, 0.0000]]])
+    """
+    return F.adaptive_avg_pool2d(masks.float(), tuple(grid))

@@ -12,16 +12,19 @@ from torch import Tensor
 
 
 def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean over the tokens that count, (B, T, C) -> (B, C); without a mask all do.
+    """The mean over the tokens that count, (…, T, C) -> (…, C); without a mask all do.
+
+    Args:
+        mask: bool (…, T), True = a token.
 
     >>> masked_mean(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]]))
     tensor([[2.]])
     """
     if mask is None:
-        return x.mean(dim=1)
-    check_mask(mask, x.shape[:2])
+        return x.mean(dim=-2)
+    check_mask(mask, x.shape[:-1])
     # Filled rather than multiplied, so that not even a NaN in the padding comes through.
-    return x.masked_fill(~mask[..., None], 0).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return x.masked_fill(~mask[..., None], 0).sum(dim=-2) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def masked_max(x: Tensor, mask: Tensor | None = None) -> Tensor:

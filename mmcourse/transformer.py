@@ -8,9 +8,9 @@ normalization in the transformer architecture", 2020). Shapes as in `mmcourse.at
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,49 +61,86 @@ class BlockCache:
         self.context.reorder(index)
 
 
-class Trace(NamedTuple):
-    """What a block or stack computes, with what it looked at; a block gives one entry, a stack one for each block."""
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The size and kind of a stack of blocks, or of one block, for which depth means nothing.
 
-    output: Tensor  # (B, T, C)
-    attention: tuple[Tensor, ...]  # each (B, H, T, T)
-    cross_attention: tuple[Tensor, ...]  # each (B, H, T, S); empty without cross-attention
+    `Block`, `Stack`, `Encoder` and `Decoder` take one, or its fields: `Encoder(2, 64, 4, norm="post")`.
+
+    Args:
+        depth: number of blocks; a `Block` made of fields goes without: `Block(64, 4)`.
+        width: channels C.
+        heads: attention heads.
+        cross: also attend to a context, between self-attention and the feed-forward network.
+        hidden: channels inside the feed-forward network, 4·C by default.
+        dropout: of attention weights, inside the feed-forward network and of what each part adds.
+        norm: "pre" computes x + f(norm(x)), "post" computes norm(x + f(x)).
+        rotary: rotary positions in self-attention.
+        activation: the bend of the feed-forward network, one of `ACTIVATIONS`.
+    Raises:
+        ValueError: norm is neither.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    _: KW_ONLY
+    cross: bool = False
+    hidden: int | None = None
+    dropout: float = 0.0
+    norm: Norm = "pre"
+    rotary: bool = False
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', got {self.norm!r}")
+
+    @classmethod
+    def of(cls, *given: TransformerConfig | int, **fields: Any) -> TransformerConfig:
+        """From a configuration, with other `fields` where they are named; or from the fields alone."""
+        make = replace if given and isinstance(given[0], cls) else cls
+        return make(*given, **fields)
+
+    @property
+    def head_size(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def hidden_width(self) -> int:
+        return 4 * self.width if self.hidden is None else self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the stack learns."""
+        attention = 4 * (self.width + 1) * self.width
+        feed_forward = (self.width + 1) * self.hidden_width + (self.hidden_width + 1) * self.width
+        norm = 2 * self.width
+        block = (attention + norm) * (2 if self.cross else 1) + feed_forward + norm
+        return self.depth * block + (norm if self.norm == "pre" else 0)
 
 
 class Block(nn.Module):
     """Self-attention, cross-attention if asked for, and a feed-forward network, each with a residual and a norm.
 
-    Args:
-        width: channels C.
-        heads: attention heads.
-        cross: also attend to a context, between the other two.
-        hidden: channels inside the feed-forward network, 4·C by default.
-        dropout: of attention weights, inside the feed-forward network and of what each part adds.
-        norm: "pre" computes x + f(norm(x)), "post" computes norm(x + f(x)).
-        rotary: rotary positions in self-attention.
+    Made of a `TransformerConfig`, or of its fields without depth.
+
+    >>> Block(64, 4, norm="post").attention.heads
+    4
     """
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        *,
-        cross: bool = False,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        norm: Norm = "pre",
-        rotary: bool = False,
-        activation: str = "gelu",
-    ) -> None:
+    def __init__(self, *given: TransformerConfig | int, **fields: Any) -> None:
         super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(f"norm must be 'pre' or 'post', got {norm!r}")
-        self.norm, self.cross = norm, cross
-        self.attention = MultiHeadAttention(width, heads, dropout=dropout, rotary=rotary)
+        one = given if given and isinstance(given[0], TransformerConfig) else (1, *given)
+        config = TransformerConfig.of(*one, **fields)
+        width, heads, dropout = config.width, config.heads, config.dropout
+        self.norm, self.cross = config.norm, config.cross
+        self.attention = MultiHeadAttention(width, heads, dropout=dropout, rotary=config.rotary)
         self.attention_norm = nn.LayerNorm(width)
-        if cross:
+        if config.cross:
             self.cross_attention = MultiHeadAttention(width, heads, dropout=dropout)
             self.cross_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, hidden, activation=activation, dropout=dropout)
+        self.feed_forward = FeedForward(width, config.hidden, activation=config.activation, dropout=dropout)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
@@ -158,40 +195,15 @@ class Block(nn.Module):
         """
         self._check_context(context, context_mask)
         own, other = (None, None) if cache is None else (cache.own, cache.context)
-        x = self._add(x, self.attention_norm, lambda y: self.attention(y, mask=mask, causal=causal, cache=own))
-        if self.cross:
-            look = lambda y: self.cross_attention(y, context, mask=context_mask, cache=other)  # noqa: E731
-            x = self._add(x, self.cross_norm, look)
-        return self._add(x, self.feed_forward_norm, self.feed_forward)
-
-    def trace(
-        self,
-        x: Tensor,
-        context: Tensor | None = None,
-        *,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-        causal: bool = False,
-    ) -> Trace:
-        """The same as `forward`, with the attention weights."""
-        self._check_context(context, context_mask)
-        weights: list[Tensor] = []
-
-        def look(layer: MultiHeadAttention, *inputs: Tensor | None, **options: Tensor | bool | None) -> Tensor:
-            seen = layer.attend(*inputs, **options)
-            weights.append(seen.weights)
-            return seen.output
-
-        x = self._add(x, self.attention_norm, lambda y: look(self.attention, y, mask=mask, causal=causal))
-        if self.cross:
-            x = self._add(x, self.cross_norm, lambda y: look(self.cross_attention, y, context, mask=context_mask))
-        output = self._add(x, self.feed_forward_norm, self.feed_forward)
-        return Trace(output, tuple(weights[:1]), tuple(weights[1:]))
-
-    def _add(self, x: Tensor, norm: nn.LayerNorm, part: Callable[[Tensor], Tensor]) -> Tensor:
         if self.norm == "pre":
-            return x + self.dropout(part(norm(x)))
-        return norm(x + self.dropout(part(x)))
+            x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, causal=causal, cache=own))
+            if self.cross:
+                x = x + self.dropout(self.cross_attention(self.cross_norm(x), context, mask=context_mask, cache=other))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask, causal=causal, cache=own)))
+        if self.cross:
+            x = self.cross_norm(x + self.dropout(self.cross_attention(x, context, mask=context_mask, cache=other)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
     def _check_context(self, context: Tensor | None, context_mask: Tensor | None) -> None:
         if self.cross and context is None:
@@ -200,64 +212,19 @@ class Block(nn.Module):
             raise ValueError("context was given, but this block has no cross-attention; make it with cross=True")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransformerConfig:
-    """The size and kind of a stack, for models that are described by one; see `Block` for the fields."""
-
-    depth: int
-    width: int
-    heads: int
-    cross: bool = False
-    hidden: int | None = None
-    dropout: float = 0.0
-    norm: Norm = "pre"
-    rotary: bool = False
-    activation: str = "gelu"
-
-    @property
-    def head_size(self) -> int:
-        return self.width // self.heads
-
-    @property
-    def hidden_width(self) -> int:
-        return 4 * self.width if self.hidden is None else self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers the stack learns."""
-        attention = 4 * (self.width + 1) * self.width
-        feed_forward = (self.width + 1) * self.hidden_width + (self.hidden_width + 1) * self.width
-        norm = 2 * self.width
-        block = (attention + norm) * (2 if self.cross else 1) + feed_forward + norm
-        return self.depth * block + (norm if self.norm == "pre" else 0)
-
-
 class Stack(nn.Module):
-    """Blocks one after the other, with a last normalization where the blocks are pre-norm; see `Block` for options."""
+    """Blocks one after the other, with a last normalization where the blocks are pre-norm.
+
+    Made of a `TransformerConfig` or of its fields, as in `Encoder(2, 64, 4, norm="post")`.
+    """
 
     causal = False
 
-    def __init__(
-        self,
-        depth: int,
-        width: int,
-        heads: int,
-        *,
-        cross: bool = False,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        norm: Norm = "pre",
-        rotary: bool = False,
-        activation: str = "gelu",
-    ) -> None:
+    def __init__(self, *given: TransformerConfig | int, **fields: Any) -> None:
         super().__init__()
-        make = partial(Block, width, heads, cross=cross, hidden=hidden, dropout=dropout, norm=norm)
-        self.blocks = nn.ModuleList(make(rotary=rotary, activation=activation) for _ in range(depth))
-        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-
-    @classmethod
-    def from_config(cls, config: TransformerConfig) -> Stack:
-        return cls(**asdict(config))
+        config = TransformerConfig.of(*given, **fields)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
 
     def forward(
         self,
@@ -275,22 +242,6 @@ class Stack(nn.Module):
         for block, kept in zip(self.blocks, caches, strict=True):
             x = block(x, context, mask=mask, context_mask=context_mask, causal=self.causal, cache=kept)
         return self.norm(x)
-
-    def trace(
-        self,
-        x: Tensor,
-        context: Tensor | None = None,
-        *,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-    ) -> Trace:
-        """The same as `forward`, with the attention weights of every block."""
-        own: tuple[Tensor, ...] = ()
-        other: tuple[Tensor, ...] = ()
-        for block in self.blocks:
-            seen = block.trace(x, context, mask=mask, context_mask=context_mask, causal=self.causal)
-            x, own, other = seen.output, own + seen.attention, other + seen.cross_attention
-        return Trace(self.norm(x), own, other)
 
 
 class Encoder(Stack):

@@ -7,12 +7,19 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmcourse.attention import KeyValueCache, MultiHeadAttention, attention, causal_mask, sinusoidal_positions_2d
+from mmcourse.attention import (
+    KeyValueCache,
+    MultiHeadAttention,
+    attention,
+    causal_mask,
+    record,
+    sinusoidal_positions_2d,
+)
 from mmcourse.encoders.bert import BERT, BERTConfig
 from mmcourse.encoders.cnn import CNN
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig
-from mmcourse.fusion import FUSIONS, Views, make_fusion, masked_max, masked_mean
+from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.losses import info_nce, sigmoid_loss
@@ -26,6 +33,7 @@ from mmcourse.models import (
     MultiModalConfig,
     MultiModalModel,
 )
+from mmcourse.pooling import masked_max, masked_mean
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.transformer import Decoder, Encoder
 
@@ -85,7 +93,7 @@ def test_blocks_and_language_models():
     on_gpu(there(lambda: Encoder(2, 16, 4))(x))
     decoder = there(lambda: Decoder(2, 16, 4, cross=True))
     on_gpu(decoder(x, x))
-    on_gpu(decoder.trace(x, x).output)
+    on_gpu(record(decoder, x, x).output)
     gpt = there(lambda: GPT(GPTConfig(vocabulary_size=11, context=8, width=16, heads=2, depth=1)))
     on_gpu(gpt(tokens))
     config = BERTConfig(vocabulary_size=11, context=8, width=16, heads=2, depth=1, hidden=32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse.attention import MultiHeadAttention, attention, causal_mask, padding_mask
+from mmcourse.attention import MultiHeadAttention, attention, causal_mask, padding_mask, record
 from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
 from mmcourse.lm import GPT, GPTConfig
@@ -59,7 +59,7 @@ def test_heads_and_blocks(rotary):
     encoder, decoder = Encoder(2, 16, 4), Decoder(2, 16, 4, cross=True)
     close_and_learning(lambda x: encoder(x, mask=mask), x, model=encoder)
     close_and_learning(lambda x: decoder(x, x), x, model=decoder)
-    close_and_learning(lambda x: decoder.trace(x, x).output, x, model=decoder)
+    close_and_learning(lambda x: record(decoder, x, x).output, x, model=decoder)
 
 
 @pytest.mark.parametrize("name", FUSIONS)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from mmcourse import decoding
+from mmcourse.attention import record
 from mmcourse.lm import GPT, Bigram, GPTConfig, Unigram, from_hf_gpt2, mean_loss, shift
 
 SMALL = {"vocabulary_size": 37, "context": 24, "width": 16, "heads": 4, "depth": 3}
@@ -141,11 +142,11 @@ def test_nobody_sees_the_future():
     assert not torch.allclose(before[:, 6:], after[:, 6:])
 
 
-def test_the_trace_is_the_same_model():
+def test_the_recorded_model_is_the_same_model():
     model, prompt = gpt(), tokens(2, 7)
-    seen = model.trace(prompt)
+    seen = record(model, prompt)
     torch.testing.assert_close(seen.output, model(prompt))
-    assert [tuple(weights.shape) for weights in seen.attention] == [(2, 4, 7, 7)] * 3
+    assert [tuple(weights.shape) for weights in seen.maps.values()] == [(2, 4, 7, 7)] * 3
     torch.testing.assert_close(model.score(model.features(prompt)), model(prompt))
 
 

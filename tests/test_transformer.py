@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse.attention import padding_mask
+from mmcourse.attention import padding_mask, record
 from mmcourse.transformer import Block, BlockCache, Decoder, Encoder, FeedForward, TransformerConfig
 
 
@@ -95,27 +95,45 @@ def test_decoder_does_not_see_the_future_and_encoder_does():
     assert not torch.allclose(encoder(other)[:, :3], encoder(x)[:, :3])
 
 
-def test_trace_is_the_same_computation():
+def test_a_recording_is_the_same_computation():
     decoder = Decoder(2, 8, 4, cross=True).double()
     x, context, seen = normal(2, 5, 8), normal(2, 3, 8, seed=1), padding_mask([3, 1])[:, None, None, :]
-    trace = decoder.trace(x, context, context_mask=seen)
-    close(trace.output, decoder(x, context, context_mask=seen))
-    assert [weights.shape for weights in trace.attention] == [(2, 4, 5, 5)] * 2
-    assert [weights.shape for weights in trace.cross_attention] == [(2, 4, 5, 3)] * 2
-    assert trace.attention[0].triu(1).abs().max() == 0
-    assert (trace.cross_attention[1][1, :, :, 1:] == 0).all()
-    assert Encoder(2, 8, 4).double().trace(x).cross_attention == ()
+    output, maps = record(decoder, x, context, context_mask=seen)
+    close(output, decoder(x, context, context_mask=seen))
+    own, cross = ([maps[f"blocks.{number}.{kind}"] for number in (0, 1)] for kind in ("attention", "cross_attention"))
+    assert [weights.shape for weights in own] == [(2, 4, 5, 5)] * 2
+    assert [weights.shape for weights in cross] == [(2, 4, 5, 3)] * 2
+    assert own[0].triu(1).abs().max() == 0
+    assert (cross[1][1, :, :, 1:] == 0).all()
+    assert list(record(Encoder(2, 8, 4).double(), x).maps) == ["blocks.0.attention", "blocks.1.attention"]
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("cross", [False, True])
 def test_config_counts_its_parameters(norm, cross):
     config = TransformerConfig(depth=3, width=12, heads=4, cross=cross, norm=norm, hidden=20)
-    decoder = Decoder.from_config(config)
+    decoder = Decoder(config)
     assert config.parameters == sum(parameter.numel() for parameter in decoder.parameters())
     assert (config.head_size, config.hidden_width) == (3, 20)
     assert TransformerConfig(depth=1, width=12, heads=4).hidden_width == 48
     assert (decoder.blocks[0].norm, decoder.blocks[0].cross, len(decoder.blocks)) == (norm, cross, 3)
+
+
+@pytest.mark.parametrize("kind", [Block, Encoder, Decoder])
+def test_a_configuration_and_its_fields_make_the_same_module(kind):
+    options = {"cross": True, "hidden": 20, "dropout": 0.1, "norm": "post", "rotary": True, "activation": "silu"}
+    fields = {"width": 8, "heads": 2} if kind is Block else {"depth": 2, "width": 8, "heads": 2}
+    config = TransformerConfig(2, 8, 2, **options)
+    made = kind(config), kind(*fields.values(), **options), kind(**fields, **options)
+    assert len({repr(each) for each in made}) == 1
+    block = made[0] if kind is Block else made[0].blocks[1]
+    assert (block.cross, block.norm, block.attention.rotary, block.attention.dropout) == (True, "post", True, 0.1)
+    assert (block.feed_forward.expand.out_features, block.dropout.p) == (20, 0.1)
+    assert repr(kind(config, hidden=12)) == repr(kind(*fields.values(), **{**options, "hidden": 12}))
+    with pytest.raises(TypeError):
+        kind(config, 8)
+    with pytest.raises(TypeError, match="colour"):
+        kind(*fields.values(), colour="blue")
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

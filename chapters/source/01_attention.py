@@ -986,16 +986,18 @@ claim("reversal accuracy, mean pooling", scores["mean pooling"], at_most=0.22)
 # **What to see:** the full model is right almost always; the two others are stuck at the bound. The second bar is the lesson:
 # attention *without* positions is no better than a mean here. A sequence model needs both, the comparison and the address.
 #
-# Now look inside.
-
+# Now look inside. `record` runs a model and keeps the attention maps of this pass, by the names of its layers.
 
 # %%
+from mmcourse.attention import record
+
+
 @torch.no_grad()
 def reversal_map(word):
     model = reversers["with positions"]
     tokens = torch.tensor([[letters.index(letter) for letter in word]])
     x = model.embed(tokens) + model.signal
-    return model.block.trace(x).attention[0][0, 0]  # (T, T)
+    return record(model.block, x).maps["attention"][0, 0]  # (T, T)
 
 
 word = "attentionmap"
@@ -1005,7 +1007,8 @@ viz.show(
 )
 with torch.no_grad():
     model, tokens = reversers["with positions"], reverse_batch(1000)[0]
-    average = model.block.trace(model.embed(tokens) + model.signal).attention[0].mean(dim=(0, 1))  # (T, T)
+    maps = record(model.block, model.embed(tokens) + model.signal).maps
+    average = maps["attention"].mean(dim=(0, 1))  # (B, H, T, T) -> (T, T)
 claim("mean weight on the anti-diagonal", average.flip(1).diagonal().mean(), at_least=0.8)
 claim("rows whose largest weight is on it", (average.argmax(dim=1).flip(0) == torch.arange(12)).sum(), at_least=12)
 

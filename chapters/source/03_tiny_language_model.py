@@ -645,9 +645,11 @@ claim("surprise at the repeated noun, GPT", readers["GPT"][5], at_most=0.2)
 # them lies the second fall: it has learned to *look back* and copy. Attention shows where it looks.
 
 # %%
+from mmcourse.attention import record
+
 with torch.no_grad():
-    seen = gpt.trace(torch.tensor([tokenizer.encode(caption, add_special=True)])).attention
-stacked = torch.cat([weights[0] for weights in seen])  # (blocks · heads, T, T)
+    seen = record(gpt, torch.tensor([tokenizer.encode(caption, add_special=True)])).maps
+stacked = torch.cat([weights[0] for weights in seen.values()])  # (blocks · heads, T, T)
 row, column = words.index("another"), 2  # who asks, and where the first noun stands
 best = int(stacked[:, row, column].argmax())
 names = tokenizer.tokens(caption, add_special=True)

@@ -457,17 +457,19 @@ claim("loss on captions alone, over the exact posterior's", surprise / floor, at
 # Where does the model look to fill a hole? One row for each head, from the hole:
 
 # %%
+from mmcourse.attention import record
+
 pair = "a cat left of a dog [SEP] a dog right of a [MASK]"
 ids, mask, segments = as_rows([pair])
-traced = tiny.bert.trace(ids, mask, segments=segments)
+seen = record(tiny.bert, ids, mask, segments=segments)
 hole = ids[0].tolist().index(small.mask_id)
-looks = torch.cat([weights[0, :, hole] for weights in traced.attention]).detach()  # (blocks · heads, T)
+looks = torch.cat([weights[0, :, hole] for weights in seen.maps.values()]).detach()  # (blocks · heads, T)
 tokens = [small.vocabulary[index] for index in ids[0].tolist()]
 heads = [f"block {row // 4 + 1}, head {row % 4 + 1}" for row in range(8)]
 figure = viz.attention_map(looks, rows=heads, columns=tokens)
 figure.axes[0].set_ylabel("")
 viz.show(figure, alt="Where each of eight heads looks from the hole: several look at cat in the first caption.")
-filled = small.vocabulary[tiny.score(traced.output[0, hole]).argmax()]
+filled = small.vocabulary[tiny.score(seen.output[0, hole]).argmax()]
 claim("the hole is filled with cat (1 = yes)", float(filled == "cat"), near=1, tolerance=0)
 claim("heads that give the cat more than half of their weight", (looks[:, 2] > 0.5).sum(), at_least=2)
 

@@ -240,7 +240,7 @@ check("07-co-attention", co_attend)
 # matters.
 
 # %%
-from mmcourse.attention import MultiHeadAttention, padding_mask, sinusoidal_positions, sinusoidal_positions_2d
+from mmcourse.attention import MultiHeadAttention, padding_mask, record, sinusoidal_positions, sinusoidal_positions_2d
 
 theirs = nn.MultiheadAttention(16, 4, batch_first=True, dtype=torch.float64)
 ours = MultiHeadAttention.from_torch(theirs)
@@ -285,7 +285,7 @@ for name, function in {
 # has found, and apply an MLP. Take it apart and put it together again by hand.
 
 # %%
-from mmcourse.fusion import CrossAttentionFusion, Views
+from mmcourse.fusion import CrossAttentionFusion, Views, by_direction
 
 fusion = CrossAttentionFusion(16, 16, 16, heads=4).double().eval()
 views = Views(image_tokens=asking, text_tokens=asked, text_mask=real)
@@ -317,9 +317,9 @@ claim("difference to mmcourse.fusion", (by_parts - fusion(views)).detach().abs()
 # %%
 order = torch.randperm(9, generator=generator)
 moved = views._replace(image_tokens=asking[:, order])
-before, after = fusion.trace(views), fusion.trace(moved)
+before, after = record(fusion, views), record(fusion, moved)
 claim("change of the output", (before.output - after.output).abs().max(), at_most=1e-12)
-weights, moved_weights = before.maps["text_to_image"][0], after.maps["text_to_image"][0]  # (B, H, T, P)
+weights, moved_weights = (by_direction(each.maps)["text_to_image"][0] for each in (before, after))  # (B, H, T, P)
 claim("weights against moved weights", (weights[..., order] - moved_weights).abs().max(), at_most=1e-12)
 
 # %% [markdown]
@@ -544,7 +544,8 @@ def align(reader):
 def look(reader, features, texts, layer=0):
     """Attention of every word of every text in one layer: (N, words, 8, 8)."""
     ids, mask = reader.tokenize([keywords(text) for text in texts])
-    maps = reader.eval().trace(features, ids, mask).maps["text_to_image"][layer]  # (N, H, T, P)
+    looked = record(reader.eval(), features, ids, mask)
+    maps = by_direction(looked.maps)["text_to_image"][layer]  # (N, H, T, P)
     return maps.mean(dim=1).unflatten(-1, (8, 8))
 
 

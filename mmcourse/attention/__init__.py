@@ -21,18 +21,21 @@ from mmcourse.attention.positions import (
     sinusoidal_positions,
     sinusoidal_positions_2d,
 )
+from mmcourse.attention.recording import Recording, record
 
 __all__ = [
     "Attention",
     "KeyValueCache",
     "LearnedPositions",
     "MultiHeadAttention",
+    "Recording",
     "apply_rotary",
     "attention",
     "causal_mask",
     "fused_attention",
     "merge_heads",
     "padding_mask",
+    "record",
     "rotary_angles",
     "sinusoidal_positions",
     "sinusoidal_positions_2d",

@@ -5,8 +5,11 @@ Multi-head attention follows Vaswani et al., "Attention is all you need" (2017),
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmcourse.attention.functions import Attention, attention, causal_mask, fused_attention, merge_heads, split_heads
 from mmcourse.attention.positions import apply_rotary
@@ -50,6 +53,8 @@ class MultiHeadAttention(nn.Module):
         dropout: share of attention weights dropped in training.
         rotary: turn queries and keys by their positions (self-attention only).
     """
+
+    watchers: tuple[Callable[[Tensor], None], ...] = ()  # who wants to see the weights, see `record`
 
     def __init__(
         self,
@@ -114,20 +119,36 @@ class MultiHeadAttention(nn.Module):
             cache: self-attention: holds the earlier tokens and takes these in, so S counts both.
                 Cross-attention: holds the projected context after the first call, so that it is projected once.
         """
+        if self.watchers:  # the fused kernel never stores the weights
+            output, weights = self.attend(x, context, mask=mask, causal=causal, cache=cache)
+            for watch in self.watchers:
+                watch(weights)
+            return output
         q, k, v = self._project(x, context, mask, cache)
         dropout = self.dropout if self.training else 0.0
         return self.out(merge_heads(fused_attention(q, k, v, mask=mask, causal=causal, dropout=dropout)))
 
     def attend(
-        self, x: Tensor, context: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        cache: KeyValueCache | None = None,
     ) -> Attention:
-        """The same as `forward`, for looking inside: output (B, T, C) and the weights (B, H, T, S) of every head."""
-        q, k, v = self._project(x, context, mask, None)
+        """The same as `forward`, for looking inside one layer; of a whole model `record` gives the weights.
+
+        Returns:
+            The output (B, T, C), and of every head the weights (B, H, T, S) that made it: in training those that
+            dropout has left, so that their rows then sum to 1 on average only.
+        """
+        q, k, v = self._project(x, context, mask, cache)
         if causal:
             earlier = causal_mask(q.shape[-2], past=k.shape[-2] - q.shape[-2], device=q.device)
             mask = earlier if mask is None else mask & earlier
-        output, weights = attention(q, k, v, mask=mask, dropout=self.dropout, training=self.training)
-        return Attention(self.out(merge_heads(output)), weights)
+        weights = F.dropout(attention(q, k, v, mask=mask).weights, self.dropout, self.training)
+        return Attention(self.out(merge_heads(weights @ v)), weights)
 
     def _project(
         self, x: Tensor, context: Tensor | None, mask: Tensor | None, cache: KeyValueCache | None

@@ -1,6 +1,47 @@
 """Encoders: what turns pictures and words into features.
 
-Import from the parts: `cnn`, `vit` and `patches` for pictures, `bert` and `masked` for words, `pretrained` for networks
-that were trained elsewhere, and `features` to run one of them over a whole dataset. Letters as in `mmcourse.attention`;
-pictures are (B, 3, height, width).
+`CNN`, `ViT` and `PatchEncoder` read pictures, `BERT` reads words, `load_image_encoder` and `load_text_encoder` bring
+networks that were trained elsewhere, and `extract_features` runs one of them over a whole dataset. Letters as in
+`mmcourse.attention`; pictures are (B, 3, height, width).
 """
+
+from mmcourse.encoders.bert import BERT, BERTConfig, MaskedLanguageHead, from_hf_bert, pool
+from mmcourse.encoders.cnn import CNN, ResidualBlock, convolve
+from mmcourse.encoders.features import extract_features
+from mmcourse.encoders.masked import MaskedTokens, mask_tokens
+from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.encoders.pretrained import (
+    EncoderUnavailableError,
+    ImageEncoder,
+    TextEncoder,
+    TokenBatch,
+    imagenet_labels,
+    load_image_encoder,
+    load_text_encoder,
+)
+from mmcourse.encoders.vit import ViT, ViTConfig, patchify
+
+__all__ = [
+    "BERT",
+    "CNN",
+    "BERTConfig",
+    "EncoderUnavailableError",
+    "ImageEncoder",
+    "MaskedLanguageHead",
+    "MaskedTokens",
+    "PatchEncoder",
+    "ResidualBlock",
+    "TextEncoder",
+    "TokenBatch",
+    "ViT",
+    "ViTConfig",
+    "convolve",
+    "extract_features",
+    "from_hf_bert",
+    "imagenet_labels",
+    "load_image_encoder",
+    "load_text_encoder",
+    "mask_tokens",
+    "patchify",
+    "pool",
+]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from mmcourse.attention import LearnedPositions
 from mmcourse.encoders.masked import MaskedTokens, mask_tokens
 from mmcourse.pooling import check_mask, masked_max, masked_mean
-from mmcourse.transformer import ACTIVATIONS, HF_ACTIVATIONS, Encoder, Trace, TransformerConfig
+from mmcourse.transformer import ACTIVATIONS, HF_ACTIVATIONS, Encoder, TransformerConfig
 
 __all__ = ["BERT", "BERTConfig", "MaskedLanguageHead", "MaskedTokens", "from_hf_bert", "mask_tokens", "pool"]
 
@@ -32,7 +32,7 @@ class BERTConfig:
     Args:
         vocabulary_size: number of tokens V.
         context: the longest text that it can read, in tokens.
-        width, heads, depth, hidden, activation: of the blocks, see `mmcourse.transformer.Block`.
+        width, heads, depth, hidden, activation: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         segments: how many kinds of text it tells apart, such as a question and its answer.
         dropout: of the embeddings and in the blocks.
         norm_eps: what the normalizations add to the variance.
@@ -77,7 +77,7 @@ class BERT(nn.Module):
         self.positions = LearnedPositions(config.context, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder.from_config(config.stack)
+        self.encoder = Encoder(config.stack)
         _start(self, config)
 
     @classmethod
@@ -114,10 +114,6 @@ class BERT(nn.Module):
         for block in self.encoder.blocks:
             hidden.append(block(hidden[-1], mask=mask))
         return tuple(hidden)
-
-    def trace(self, tokens: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Trace:
-        """The last hidden state with the attention weights of every block, for looking inside."""
-        return self.encoder.trace(self._embed(tokens, mask, segments), mask=_for_attention(mask))
 
     def _embed(self, tokens: Tensor, mask: Tensor | None, segments: Tensor | None) -> Tensor:
         if tokens.dim() != 2 or tokens.dtype not in (torch.int64, torch.int32):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mmcourse.encoders.cnn import CNN
+from mmcourse.pictures import centered
 
 __all__ = ["PatchEncoder"]
 
@@ -36,7 +37,7 @@ class PatchEncoder(nn.Module):
 
     def tokens(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) -> (B, P, C), each token with mean 0 and variance 1."""
-        features = self.cnn.feature_map(images.float() / 127.5 - 1)
+        features = self.cnn.feature_map(centered(images))
         return self.norm(self.narrow(features.flatten(2).mT))  # (B, C, h, w) -> (B, C, P) -> (B, P, C)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcourse.attention import LearnedPositions, MultiHeadAttention
-from mmcourse.transformer import Block, Encoder, Trace, TransformerConfig
+from mmcourse.transformer import Block, Encoder, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class ViTConfig:
     Args:
         image_size: side of the square picture, in pixels.
         patch_size: side of a patch; must divide `image_size`.
-        width, depth, heads, hidden: of the blocks, see `mmcourse.transformer.Block`.
+        width, depth, heads, hidden: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         dropout: of the tokens and in the blocks.
     Raises:
         ValueError: the patches do not fill the picture.
@@ -89,7 +89,7 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(config.width))
         self.positions = LearnedPositions(1 + config.patches, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder.from_config(config.stack)
+        self.encoder = Encoder(config.stack)
         for module in self.encoder.modules():  # the start that the paper's own code gives each kind of layer
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -130,10 +130,6 @@ class ViT(nn.Module):
     def tokens(self, images: Tensor) -> Tensor:
         """The class token and the patches in reading order, after the last norm: (B, 3, H, W) -> (B, 1 + P, C)."""
         return self.encoder(self._embed(images))
-
-    def trace(self, images: Tensor) -> Trace:
-        """The same tokens with the attention weights (B, H, 1 + P, 1 + P) of every block, for looking inside."""
-        return self.encoder.trace(self._embed(images))
 
     def _embed(self, images: Tensor) -> Tensor:
         shape, side = tuple(images.shape), self.config.image_size

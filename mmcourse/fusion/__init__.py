@@ -17,7 +17,7 @@ from mmcourse.fusion.tokens import (
     CoAttentionFusion,
     CrossAttentionFusion,
     CrossAttentionLayer,
-    FusionTrace,
+    by_direction,
 )
 from mmcourse.fusion.vectors import (
     BilinearFusion,
@@ -30,7 +30,6 @@ from mmcourse.fusion.vectors import (
     low_rank_bilinear,
 )
 from mmcourse.fusion.views import Fusion, ModalityDropout, Views, mlp
-from mmcourse.pooling import masked_max, masked_mean
 
 FUSIONS: dict[str, type[Fusion]] = {
     "concat": ConcatFusion,
@@ -51,17 +50,15 @@ __all__ = [
     "CrossAttentionLayer",
     "FiLMFusion",
     "Fusion",
-    "FusionTrace",
     "GatedFusion",
     "LateFusion",
     "ModalityDropout",
     "Views",
     "average_predictions",
+    "by_direction",
     "film",
     "low_rank_bilinear",
     "make_fusion",
-    "masked_max",
-    "masked_mean",
     "mlp",
 ]
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmcourse.pooling import masked_mean
+
 
 def late_interaction(patches: Tensor, words: Tensor, mask: Tensor | None = None) -> Tensor:
     """For each text, the mean over its words of the best product with a patch.
@@ -37,6 +39,5 @@ def late_interaction(patches: Tensor, words: Tensor, mask: Tensor | None = None)
     # (N, P, C) @ (N, C, K·T) or (N, P, C) @ (C, M·T) -> (N, P, texts · T), the best patch of each word -> (N, texts, T)
     flat = words.flatten(1, 2).mT if own else words.flatten(0, 1).T
     best = (patches @ flat).amax(dim=1).unflatten(-1, words.shape[-3:-1])
-    if mask is None:
-        return best.mean(dim=-1)
-    return best.masked_fill(~mask, 0).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+    mask = None if mask is None else mask.expand(best.shape)
+    return masked_mean(best[..., None], mask)[..., 0]  # (N, texts, T) -> (N, texts)

@@ -7,8 +7,8 @@ Words find their patches only if they speak the same language and patches say wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,31 @@ from torch import Tensor, nn
 from mmcourse.attention import MultiHeadAttention, sinusoidal_positions_2d
 from mmcourse.fusion.views import Fusion, Views, mlp
 from mmcourse.pooling import masked_max, masked_mean
-from mmcourse.transformer import FeedForward, Trace
+from mmcourse.transformer import FeedForward
 
 OTHER = {"text": "image", "image": "text"}
+LAYER = re.compile(r"layers\.\d+\.(text|image)\.(own_)?attention$")  # of a fusion, by the name of its attention
 POOLS = {"max": masked_max, "mean": masked_mean}
 
 
-class FusionTrace(NamedTuple):
-    """The result (B, width), and who looked at what: by name, such as "text_to_image", one map a layer (B, H, L, P)."""
+def by_direction(maps: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, ...]]:
+    """The maps that `record` found in a fusion by attention, or in a model around it, by who looked at what.
 
-    output: Tensor
-    maps: dict[str, tuple[Tensor, ...]]
+    Returns:
+        "text_to_image", "image_to_text" and, with self-attention, "text_to_text" and "image_to_image", where they are:
+        one map a layer, (B, H, L, P) and the like.
+    Raises:
+        ValueError: there are none.
+    """
+    found: dict[str, tuple[Tensor, ...]] = {}
+    for name, weights in maps.items():
+        if (parts := LAYER.search(name)) is not None:
+            who, own = parts.groups()
+            direction = f"{who}_to_{who if own else OTHER[who]}"
+            found[direction] = (*found.get(direction, ()), weights)
+    if not found:
+        raise ValueError("maps are of no fusion by attention; cross_attention and co_attention look at something")
+    return found
 
 
 class CrossAttentionLayer(nn.Module):
@@ -66,30 +80,11 @@ class CrossAttentionLayer(nn.Module):
         self, x: Tensor, context: Tensor, *, mask: Tensor | None = None, context_mask: Tensor | None = None
     ) -> Tensor:
         """x (B, T, C) asks context (B, S, C); masks bool (B, T) and (B, S), True = a token -> (B, T, C)."""
-        return self._run(x, context, mask, context_mask, lambda layer, *tokens, mask: layer(*tokens, mask=mask))
-
-    def trace(
-        self, x: Tensor, context: Tensor, *, mask: Tensor | None = None, context_mask: Tensor | None = None
-    ) -> Trace:
-        """The same as `forward`, with the attention weights."""
-        weights: dict[nn.Module | None, tuple[Tensor, ...]] = {}
-
-        def look(layer: MultiHeadAttention, *tokens: Tensor, mask: Tensor | None) -> Tensor:
-            seen = layer.attend(*tokens, mask=mask)
-            weights[layer] = (seen.weights,)
-            return seen.output
-
-        output = self._run(x, context, mask, context_mask, look)
-        return Trace(output, weights.get(self.own_attention, ()), weights[self.attention])
-
-    def _run(
-        self, x: Tensor, context: Tensor, mask: Tensor | None, context_mask: Tensor | None, look: Callable[..., Tensor]
-    ) -> Tensor:
         # masks (B, S) -> (B, 1, 1, S)
         mask, context_mask = (None if each is None else each[:, None, None, :] for each in (mask, context_mask))
         if self.own_attention is not None:
-            x = x + look(self.own_attention, self.own_norm(x), mask=mask)
-        x = x + look(self.attention, self.norm(x), self.context_norm(context), mask=context_mask)
+            x = x + self.own_attention(self.own_norm(x), mask=mask)
+        x = x + self.attention(self.norm(x), self.context_norm(context), mask=context_mask)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -155,22 +150,6 @@ class CrossAttentionFusion(Fusion):
 
     def forward(self, views: Views) -> Tensor:
         """(B, width)."""
-        return self._run(views, lambda name, layer, *tokens, **masks: layer(*tokens, **masks))
-
-    def trace(self, views: Views) -> FusionTrace:
-        """The same as `forward`, with the attention maps "text_to_image" and the like, one a layer."""
-        maps: dict[str, tuple[Tensor, ...]] = {}
-
-        def look(name: str, layer: CrossAttentionLayer, *tokens: Tensor, **masks: Tensor | None) -> Tensor:
-            seen = layer.trace(*tokens, **masks)
-            for asked, weights in ((OTHER[name], seen.cross_attention), (name, seen.attention)):
-                if weights:
-                    maps[f"{name}_to_{asked}"] = maps.get(f"{name}_to_{asked}", ()) + weights
-            return seen.output
-
-        return FusionTrace(self._run(views, look), maps)
-
-    def _run(self, views: Views, look: Callable[..., Tensor]) -> Tensor:
         masks = {"image": views.image_mask, "text": views.text_mask}
         x = {name: self.norms[name](self.inputs[name](self._read(views, f"{name}_tokens"))) for name in masks}
         x["image"] = self._place(x["image"])
@@ -178,7 +157,7 @@ class CrossAttentionFusion(Fusion):
             new = {}
             for name, asker in layer.items():
                 seen = {"mask": masks[name], "context_mask": masks[OTHER[name]]}
-                new[name] = look(name, asker, x[name], x[OTHER[name]], **seen)
+                new[name] = asker(x[name], x[OTHER[name]], **seen)
             x |= new  # at once: nobody has seen yet what the other learned in this layer
         return self.mlp(torch.cat([self.pool(x[name], masks[name]) for name in self.layers[0]], dim=-1))
 

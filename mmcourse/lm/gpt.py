@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.attention import LearnedPositions
-from mmcourse.transformer import BlockCache, Decoder, Trace, TransformerConfig
+from mmcourse.transformer import BlockCache, Decoder, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class GPTConfig:
     Args:
         vocabulary_size: number of tokens V.
         context: the longest sequence that it can read.
-        width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.Block`.
+        width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         dropout: of the embeddings and in the blocks.
         activation: as for `FeedForward`; GPT-2 uses "gelu_tanh", an approximation.
     """
@@ -63,7 +63,7 @@ class GPT(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = LearnedPositions(config.context, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.decoder = Decoder.from_config(config.stack)
+        self.decoder = Decoder(config.stack)
         self._initialize()
 
     def _initialize(self) -> None:
@@ -92,11 +92,6 @@ class GPT(nn.Module):
     def score(self, features: Tensor) -> Tensor:
         """(…, C) -> logits (…, V): the dot product with the embedding of every token."""
         return F.linear(features, self.embedding.weight)
-
-    def trace(self, tokens: Tensor) -> Trace:
-        """The logits with the attention weights of every block, for looking inside."""
-        seen = self.decoder.trace(self._embed(tokens, None))
-        return seen._replace(output=self.score(seen.output))
 
     def new_cache(self) -> list[BlockCache]:
         """An empty key–value cache for one batch of sequences."""

@@ -9,18 +9,18 @@ both reads words and scores them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcourse.attention import LearnedPositions, sinusoidal_positions_2d
+from mmcourse.attention import LearnedPositions, record, sinusoidal_positions_2d
 from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.encoders.cnn import CNN
-from mmcourse.models.saving import fill, read_folder, save_folder
+from mmcourse.models.base import SavedModel
+from mmcourse.pictures import centered
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import BlockCache, Decoder, Encoder
@@ -72,7 +72,7 @@ class WordMaps(NamedTuple):
     maps: Tensor
 
 
-class Captioner(nn.Module):
+class Captioner(SavedModel):
     """Pictures in, sentences out.
 
     >>> from mmcourse.tokenizer import WordTokenizer
@@ -84,14 +84,16 @@ class Captioner(nn.Module):
     torch.Size([2, 3, 9])
     """
 
+    Config: ClassVar[type] = CaptionerConfig
+    needs_tokenizer: ClassVar[bool] = True
+
     def __init__(self, config: CaptionerConfig, tokenizer: Tokenizer) -> None:
-        super().__init__()
+        super().__init__(config, tokenizer)
         missing = [name for name in ("pad", "bos", "eos") if getattr(tokenizer, f"{name}_id") is None]
         if missing:
             raise ValueError(f"tokenizer has no <{'>, <'.join(missing)}>; a sentence needs a beginning and an end")
         if not 0 < config.seen <= config.width or (config.width - config.seen) % 4:
             raise ValueError(f"width - seen must be a multiple of 4, got {config.width} - {config.seen}")
-        self.config, self.tokenizer = config, tokenizer
         width, heads, dropout = config.width, config.heads, config.dropout
         self.cnn = CNN(tuple(config.widths), stem=config.stem)
         self.narrow = nn.Linear(self.cnn.width, width)
@@ -105,7 +107,7 @@ class Captioner(nn.Module):
     def patches(self, images: Tensor) -> Tensor:
         """What stands at which place, before patches have seen each other: uint8 (B, 3, H, W) -> (B, P, C)."""
         # The colors of a pixel side by side in memory: the same numbers, up to twice as fast on a CPU.
-        features = self.cnn.feature_map((images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last))
+        features = self.cnn.feature_map(centered(images).contiguous(memory_format=torch.channels_last))
         rows, columns = features.shape[-2:]
         x = self.narrow(features.flatten(2).mT)  # (B, channels, h, w) -> (B, channels, P) -> (B, P, C)
         seen, rest = x.split((self.config.seen, self.config.width - self.config.seen), dim=-1)
@@ -194,20 +196,6 @@ class Captioner(nn.Module):
             best = self._better(found, best, length_penalty)
         return best
 
-    def attend(self, images: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """The attention weights behind `forward`, by name.
-
-        `encoder.0.self` is (B, H, P, P), `decoder.0.self` (B, H, T, T) and `decoder.0.cross` (B, H, T, P): row t of it
-        tells where the model looked when it had read token t and chose token t + 1.
-        """
-        with evaluating(self):
-            seen = self.encoder.trace(self.patches(images))
-            wrote = self.decoder.trace(self._embed(tokens, 0), seen.output)
-        named = {f"encoder.{number}.self": weights for number, weights in enumerate(seen.attention)}
-        for number, (own, cross) in enumerate(zip(wrote.attention, wrote.cross_attention, strict=True)):
-            named |= {f"decoder.{number}.self": own, f"decoder.{number}.cross": cross}
-        return named
-
     def word_maps(self, image: Tensor, text: str, *, layer: int = -1, head: int | None = None) -> WordMaps:
         """Where the model looked for each word of a sentence about one picture uint8 (3, H, W), as it was written.
 
@@ -216,30 +204,14 @@ class Captioner(nn.Module):
             head: one head; None takes their mean.
         """
         ids = self.tokenizer.encode(text)
-        tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.embedding.weight.device)
+        tokens = torch.tensor([[self.tokenizer.bos_id, *ids[:-1]]], device=self.device)
         number = range(self.config.decoder_depth)[layer]
-        weights = self.attend(image[None], tokens)[f"decoder.{number}.cross"][0]  # (H, T, P)
+        with evaluating(self):
+            maps = record(self, image[None], tokens).maps
+        weights = maps[f"decoder.blocks.{number}.cross_attention"][0]  # (H, T, P)
         chosen = (weights.mean(dim=0) if head is None else weights[head])[: len(ids)]  # (words, P); no words, no maps
         rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
         return WordMaps([self.tokenizer.vocabulary[i] for i in ids], chosen.unflatten(-1, (rows, -1)))
-
-    def save(self, folder: str | Path) -> None:
-        """Writes the model into a folder, for `Captioner.load`."""
-        save_folder(folder, type(self).__name__, {"config": asdict(self.config)}, self.state_dict(), self.tokenizer)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Captioner:
-        """Reads what `save` wrote; the model is in evaluation mode.
-
-        Raises:
-            FileNotFoundError, ValueError: a file is missing or damaged; one sentence.
-        """
-        config, weights, tokenizer = read_folder(folder, cls.__name__)
-        if tokenizer is None:
-            raise FileNotFoundError(f"folder {str(folder)!r} holds no tokenizer.json; give one that save wrote")
-        model = cls(CaptionerConfig(**config["config"]), tokenizer)
-        fill(model, weights, model.state_dict())
-        return model.eval()
 
     def _memory(self, images: Tensor) -> Tensor:
         if images.dim() not in (3, 4) or (images.dim() == 3) != images.is_floating_point():

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmcourse.fusion import FUSIONS, FusionTrace, ModalityDropout, Views, make_fusion
+from mmcourse.fusion import FUSIONS, ModalityDropout, Views, make_fusion
 from mmcourse.models.base import PictureTextModel
 from mmcourse.models.parts import Seen
 from mmcourse.runtime import evaluating
@@ -120,17 +120,6 @@ class MultiModalModel(PictureTextModel):
         image = Seen(None) if images is None else self.image_encoder(images)
         text = Seen(None) if tokens is None else self.text_encoder(tokens, mask)
         return self.missing(Views(image.vector, text.vector, image.tokens, text.tokens, image.mask, text.mask))
-
-    def trace(self, images: Tensor | None, tokens: Tensor | None, mask: Tensor | None = None) -> FusionTrace:
-        """Logits, and who looked at what; for a fusion by attention.
-
-        Raises:
-            ValueError: the fusion has no attention to look at.
-        """
-        if not hasattr(self.fusion, "trace"):
-            raise ValueError(f"fusion {self.config.fusion!r} has no attention; cross_attention and co_attention have")
-        seen = self.fusion.trace(self.views(images, tokens, mask))
-        return seen._replace(output=self.head(self.dropout(seen.output)))
 
     def predict(
         self, images: Tensor | None, texts: Sequence[str] | Tensor | None, *, batch_size: int = 256

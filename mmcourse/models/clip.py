@@ -27,7 +27,7 @@ from mmcourse.runtime import evaluating
 from mmcourse.tokenizer import Tokenizer
 
 LOSSES = ("info_nce", "sigmoid")
-MAX_SCALE = 100.0  # of CLIP and its successors: beyond it, training became unstable
+LOG_SCALES = 0.0, math.log(100.0)  # of CLIP and its successors: beyond the end, training became unstable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +105,21 @@ class CLIP(PictureTextModel):
 
     @property
     def scale(self) -> Tensor:
-        """1 / temperature, learned as its logarithm and kept between 1 and 100.
+        """1 / temperature, learned as its logarithm, between 1 and 100.
 
-        The parameter itself is brought back into the range: were only its value clipped, the gradient beyond the end
-        would be zero and nothing would ever bring it back.
+        Beyond an end the value is that of the end, and the gradient still that of exp: were it zero, nothing would
+        ever bring the parameter back.
         """
-        ends = 0.0, math.log(MAX_SCALE)
-        with torch.no_grad():
-            self.log_scale.clamp_(*ends)
-        return self.log_scale.exp()
+        known = self.log_scale.detach()
+        return (self.log_scale + (known.clamp(*LOG_SCALES) - known)).exp()  # inside, nothing at all is added
+
+    @torch.no_grad()
+    def hold_scale(self) -> None:
+        """Brings the parameter back into its range after a step that left it, so that it can turn at once.
+
+        `forward` does so in training, before the next step; a loop that goes without it calls this itself.
+        """
+        self.log_scale.clamp_(*LOG_SCALES)
 
     def measure(self, images: Tensor, texts: Tensor) -> None:
         """Takes the mean and the spread that standardize=True brings to 0 and 1 from features of the training data.
@@ -147,6 +153,8 @@ class CLIP(PictureTextModel):
         """Both features of each pair; arguments as for `encode_image` and `encode_text`."""
         if len(images) != len(tokens):
             raise ValueError(f"images has {len(images)} samples, tokens {len(tokens)}; want one text a picture")
+        if self.training:
+            self.hold_scale()
         return ClipFeatures(self.encode_image(images), self.encode_text(tokens, mask), self.scale, self.bias)
 
     def loss(self, features: ClipFeatures, *, negatives: Tensor | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mmcourse.fusion import CrossAttentionFusion, FusionTrace, Views
+from mmcourse.fusion import CrossAttentionFusion, Views
 from mmcourse.models.base import PictureTextModel
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
@@ -117,11 +117,6 @@ class Matcher(PictureTextModel):
             mask: bool (B, L), True = a token; None = all are.
         """
         return self.head(self.fusion(self._views(images, tokens, mask))).squeeze(-1)
-
-    def trace(self, images: Tensor, tokens: Tensor, mask: Tensor | None = None) -> FusionTrace:
-        """The logits, and which word looked at which patch; arguments as for `forward`."""
-        seen = self.fusion.trace(self._views(images, tokens, mask))
-        return seen._replace(output=self.head(seen.output).squeeze(-1))
 
     def match(self, images: Tensor, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
         """The logit of each picture with its own text, (B,): in evaluation mode, without gradients, on the CPU."""

@@ -23,7 +23,8 @@ from mmcourse.encoders.pretrained import (
     load_text_encoder,
 )
 from mmcourse.encoders.vit import ViT, ViTConfig
-from mmcourse.fusion import masked_mean
+from mmcourse.pictures import centered
+from mmcourse.pooling import masked_mean
 from mmcourse.transformer import Encoder
 
 
@@ -214,8 +215,8 @@ def _make(kind: str, name: str, make: Part, options: Mapping[str, Any]) -> nn.Mo
 
 
 def _numbers(images: Tensor) -> Tensor:
-    """Colors as numbers from −1 to 1."""
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+    """Colors as numbers from −1 to 1; what is floating-point is ready already."""
+    return centered(images) if images.dtype == torch.uint8 else images
 
 
 def _places(feature_map: Tensor) -> Seen:

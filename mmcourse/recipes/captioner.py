@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image, square
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.files import expanded
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
+from mmcourse.pictures import covered
 from mmcourse.recipes import bundled
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
@@ -196,8 +196,8 @@ def pointing(
         for word, weights in zip(words, maps, strict=True):
             named = [index for index, thing in enumerate(scene.objects) if thing.noun == nouns.get(word)]
             if named:
-                covered = F.adaptive_avg_pool2d(masks[named].any(dim=0)[None].float(), weights.shape)
-                hits.append(bool(covered.flatten()[weights.argmax()] >= COVERED))
+                share = covered(masks[named].any(dim=0)[None], weights.shape).flatten()
+                hits.append(bool(share[weights.argmax()] >= COVERED))
     return hits
 
 

@@ -5,35 +5,29 @@ Its 64 numbers a cell are what later chapters call patches.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mmcourse.datasets import SceneBatch, lexicon, make_scenes
+from mmcourse.datasets import SceneBatch, lexicon, make_scenes, noun_numbers
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import cross_entropy
+from mmcourse.pictures import covered
 from mmcourse.recipes import bundled
 from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import seed_everything
 from mmcourse.train import Checkpointing, fit
 
-CELL = 8  # pixels
+GRID = 8, 8  # rows and columns of cells
 COVERED = 0.25  # an object counts in a cell if it covers so much of it
 BATCH = 64
 SCENES = 2_000  # that the finished network is measured on
 
 
-@lru_cache(maxsize=1)
-def noun_numbers() -> dict[str, int]:
-    return {noun.name: number for number, noun in enumerate(lexicon())}
-
-
 def cell_labels(batch: SceneBatch) -> Tensor:
     """Which noun covers most of each cell, or `len(lexicon())` where none covers a quarter: (B, P)."""
-    share, which = F.avg_pool2d(batch.masks.float(), CELL).flatten(2).max(dim=1)  # (B, 3, 64, 64) -> (B, P)
+    share, which = covered(batch.masks, GRID).flatten(2).max(dim=1)  # (B, 3, 64, 64) -> (B, P)
     numbers = [[noun_numbers()[thing.noun] for thing in scene.objects] for scene in batch.scenes]
     nouns = torch.tensor([row + [0] * (3 - len(row)) for row in numbers])  # (B, 3)
     return torch.where(share >= COVERED, nouns.gather(1, which), len(lexicon()))

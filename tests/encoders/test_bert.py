@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM, BertModel
 
+from mmcourse.attention import record
 from mmcourse.datasets import captions, chinese_captions, load_glyphs, sample_scene
 from mmcourse.encoders.bert import BERT, BERTConfig, MaskedLanguageHead, from_hf_bert, mask_tokens, pool
 from mmcourse.tokenizer import BERT_SPECIAL_TOKENS, WordPieceTokenizer
@@ -155,17 +156,17 @@ def test_random_models_equal_hugging_face(changes):
     assert ours.config.parameters == sum(p.numel() for p in ours.parameters())
 
 
-def test_the_trace_is_the_same_model():
+def test_the_recorded_model_is_the_same_model():
     theirs = hugging_face(attn_implementation="eager")
     ours, (tokens, mask, segments) = from_hf_bert(theirs), some()
-    seen = ours.trace(tokens, mask, segments=segments)
+    seen = record(ours, tokens, mask, segments=segments)
     torch.testing.assert_close(seen.output, ours(tokens, mask, segments=segments))
     torch.testing.assert_close(ours.layers(tokens, mask, segments=segments)[-1], seen.output)
     expected = theirs(
         input_ids=tokens, attention_mask=mask.long(), token_type_ids=segments, output_attentions=True
     ).attentions
-    assert len(seen.attention) == 3
-    for mine, other in zip(seen.attention, expected, strict=True):
+    assert len(seen.maps) == 3
+    for mine, other in zip(seen.maps.values(), expected, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.vision_transformer import ConvStemConfig, VisionTransformer
 
-from mmcourse.attention import MultiHeadAttention
+from mmcourse.attention import MultiHeadAttention, record
 from mmcourse.encoders.vit import ViT, ViTConfig, patchify
 
 SMALL = {"image_size": 24, "patch_size": 6, "width": 32, "depth": 3, "heads": 4}
@@ -108,15 +108,15 @@ def test_patches_are_cut_in_reading_order():
     torch.testing.assert_close(F.linear(patches, weight.flatten(1)), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_the_trace_is_the_same_model():
+def test_the_recorded_model_is_the_same_model():
     model, images = scattered(ViT(ViTConfig(**SMALL))).eval(), normal(2, 3, 24, 24)
     with torch.no_grad():
-        seen, tokens = model.trace(images), model.tokens(images)
+        seen, tokens = record(model.tokens, images), model.tokens(images)
         torch.testing.assert_close(seen.output, tokens, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model(images), tokens[:, 0])
     assert tokens.shape == (2, 17, 32)
-    assert [tuple(weights.shape) for weights in seen.attention] == [(2, 4, 17, 17)] * 3
-    torch.testing.assert_close(seen.attention[1].sum(-1), torch.ones(2, 4, 17))
+    assert [tuple(weights.shape) for weights in seen.maps.values()] == [(2, 4, 17, 17)] * 3
+    torch.testing.assert_close(seen.maps["encoder.blocks.1.attention"].sum(-1), torch.ones(2, 4, 17))
 
 
 def test_without_positions_the_order_of_patches_is_lost():

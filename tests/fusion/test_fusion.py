@@ -7,19 +7,19 @@ from torch.autograd import gradcheck
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from mmcourse.attention import MultiHeadAttention, attention, padding_mask
+from mmcourse.attention import MultiHeadAttention, attention, padding_mask, record
 from mmcourse.fusion import (
     FUSIONS,
     CrossAttentionLayer,
     ModalityDropout,
     Views,
     average_predictions,
+    by_direction,
     film,
     low_rank_bilinear,
     make_fusion,
-    masked_max,
-    masked_mean,
 )
+from mmcourse.pooling import masked_max, masked_mean
 
 IMAGE, TEXT, WIDTH = 6, 4, 12
 VARIANTS = [
@@ -81,10 +81,11 @@ def test_gradients(name, options):
 def test_permuting_the_patches_permutes_the_attention(name, options):
     made, given, order = fusion(name, **{**options, "grid": None}), views(), torch.tensor([4, 2, 0, 5, 3, 1])
     other = given._replace(image_tokens=given.image_tokens[:, order], image_mask=given.image_mask[:, order])
-    before, after = made.trace(given), made.trace(other)
+    before, after = record(made, given), record(made, other)
     torch.testing.assert_close(after.output, before.output)
-    for direction, maps in before.maps.items():
-        for one, two in zip(maps, after.maps[direction], strict=True):
+    moved = by_direction(after.maps)
+    for direction, maps in by_direction(before.maps).items():
+        for one, two in zip(maps, moved[direction], strict=True):
             one = one[..., order] if direction.endswith("image") else one
             one = one[..., order, :] if direction.startswith("image") else one
             torch.testing.assert_close(two, one)
@@ -112,19 +113,20 @@ def test_a_masked_token_has_exactly_no_influence(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), ATTENTION)
-def test_trace_shows_what_forward_computes(name, options):
+def test_a_recording_shows_what_forward_computes(name, options):
     made, given = fusion(name, **options), views()
-    seen = made.trace(given)
-    torch.testing.assert_close(seen.output, made(given))
+    output, maps = record(made, given)
+    torch.testing.assert_close(output, made(given))
+    seen = by_direction(maps)
     asks = ["text", "image"] if name == "co_attention" else [options.get("asks", "text")]
     count = {"image": 6, "text": 3}
     other = {"image": "text", "text": "image"}
     wanted = {f"{who}_to_{other[who]}": (2, 2, count[who], count[other[who]]) for who in asks}
     if options.get("self_attention"):
         wanted |= {f"{who}_to_{who}": (2, 2, count[who], count[who]) for who in asks}
-    assert {direction: maps[0].shape for direction, maps in seen.maps.items()} == wanted
-    assert {len(maps) for maps in seen.maps.values()} == {options.get("depth", 1)}
-    for direction, maps in seen.maps.items():
+    assert {direction: maps[0].shape for direction, maps in seen.items()} == wanted
+    assert {len(maps) for maps in seen.values()} == {options.get("depth", 1)}
+    for direction, maps in seen.items():
         torch.testing.assert_close(maps[-1].sum(-1), torch.ones_like(maps[-1].sum(-1)))
         if direction.endswith("image"):
             assert (maps[-1][1, ..., 4:] == 0).all()
@@ -147,10 +149,10 @@ def test_a_cross_attention_layer_equals_pytorch():
     direction = normal(2, 3, 8, seed=2)
     ours, reference = (torch.autograd.grad(y, (x, context), direction) for y in (output, expected))
     torch.testing.assert_close(ours, reference)
-    trace = layer.trace(x, context, context_mask=seen)
-    torch.testing.assert_close(trace.output, expected)
-    torch.testing.assert_close(trace.cross_attention[0], weights)
-    assert trace.attention == ()
+    output, maps = record(layer, x, context, context_mask=seen)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(maps["attention"], weights)
+    assert list(maps) == ["attention"]
 
 
 def test_identity_start_lets_like_attend_to_like():
@@ -161,7 +163,7 @@ def test_identity_start_lets_like_attend_to_like():
     looks = {}
     for aligned in (True, False):
         made = make_fusion("cross_attention", 64, 64, 64, heads=2, identity_start=aligned)
-        looks[aligned] = made.trace(given).maps["text_to_image"][0].mean(1)[0]
+        looks[aligned] = by_direction(record(made, given).maps)["text_to_image"][0].mean(1)[0]
     assert looks[True].argmax(-1).tolist() == [7, 6, 5]
     assert looks[True].max(-1).values.min() > 0.5
     assert looks[False].max() < 0.5

@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmcourse.attention import record
 from mmcourse.datasets.folder import labeled_folder
-from mmcourse.fusion import FUSIONS
+from mmcourse.fusion import FUSIONS, by_direction
 from mmcourse.losses import cross_entropy
 from mmcourse.metrics import accuracy
 from mmcourse.models import MultiModalConfig, MultiModalModel
@@ -134,15 +135,19 @@ def test_a_missing_input(fusion):
         made(pictures(), ids[:2])
 
 
-def test_trace_gives_the_same_logits_and_the_maps():
+def test_a_recording_gives_the_same_logits_and_the_maps():
     made = model(fusion="co_attention")
     ids, mask = TOKENIZER.encode_batch(TEXTS)
-    seen = made.trace(pictures(), ids, mask)
+    seen = record(made, pictures(), ids, mask)
     torch.testing.assert_close(seen.output, made(pictures(), ids, mask))
-    assert seen.maps["text_to_image"][0].shape == (3, 4, 4, 16)
-    assert seen.maps["image_to_text"][0].shape == (3, 4, 16, 4)
-    with pytest.raises(ValueError, match="fusion 'concat' has no attention; cross_attention and co_attention have"):
-        model().trace(pictures(), ids, mask)
+    maps = by_direction(seen.maps)
+    assert maps["text_to_image"][0].shape == (3, 4, 4, 16)
+    assert maps["image_to_text"][0].shape == (3, 4, 16, 4)
+    with pytest.raises(ValueError, match="has no attention to record: MultiModalModel holds no MultiHeadAttention"):
+        record(model(), pictures(), ids, mask)
+    seen = record(model(text="transformer", text_options={"width": 8}), pictures(), ids, mask)
+    with pytest.raises(ValueError, match="no fusion by attention; cross_attention and co_attention look"):
+        by_direction(seen.maps)
 
 
 def test_predictions_do_not_depend_on_batches_and_leave_the_mode_alone():
@@ -169,7 +174,7 @@ def test_pretrained_encoders_are_frozen_named_and_not_stored(tmp_path):
     made.train()(pictures(), *made.tokenize(TEXTS)).sum().backward()
     assert made.fusion.inputs["image"].weight.grad.abs().sum() > 0
     expected = run(made.eval())
-    assert made.trace(pictures(), *made.tokenize(TEXTS)).maps["text_to_image"][0].shape[-1] == 4
+    assert by_direction(record(made, pictures(), *made.tokenize(TEXTS)).maps)["text_to_image"][0].shape[-1] == 4
     made.save(tmp_path)
     assert (tmp_path / "model.safetensors").stat().st_size < 1_000_000
     assert not (tmp_path / "tokenizer.json").exists()

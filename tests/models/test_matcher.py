@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 
+from mmcourse.attention import record
+from mmcourse.fusion import by_direction
 from mmcourse.models import Matcher, MatcherConfig, rerank
 from mmcourse.tokenizer import WordTokenizer
 
@@ -65,13 +67,13 @@ def test_gradients_reach_everything_that_is_used():
     assert not without
 
 
-def test_trace_gives_the_same_logits_and_maps_whose_rows_sum_to_one():
+def test_a_recording_gives_the_same_logits_and_maps_whose_rows_sum_to_one():
     made, images = model(), patches()
     ids, mask = made.tokenize(TEXTS)
     with torch.no_grad():
-        seen = made.trace(images, ids, mask)
+        seen = record(made, images, ids, mask)
         torch.testing.assert_close(seen.output, made(images, ids, mask), atol=1e-5, rtol=0)
-    (weights,) = seen.maps["text_to_image"]
+    (weights,) = by_direction(seen.maps)["text_to_image"]
     assert weights.shape == (3, 2, ids.shape[1], 4)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 2, ids.shape[1]))
 

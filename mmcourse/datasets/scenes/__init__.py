@@ -23,6 +23,7 @@ from .lexicon import (
     held_out_background,
     held_out_pair,
     lexicon,
+    noun_numbers,
 )
 from .questions import QUESTION_KINDS, Question, questions
 from .rating import CaptionRates, rate_captions
@@ -60,6 +61,7 @@ __all__ = [
     "held_out_pair",
     "lexicon",
     "make_scenes",
+    "noun_numbers",
     "parse",
     "questions",
     "rate_captions",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .grammar import CELL_CENTERS, Scene, SceneObject
-from .lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon
+from .lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon, noun_numbers
 from .sprites import SIDES, sheet
 
 
@@ -20,7 +20,7 @@ def arrange(things: Sequence[tuple[str, str, str]], background: str = "white") -
     Raises:
         ValueError: more than three things, two at one place, or a word that the world does not know.
     """
-    nouns = {noun.name: number for number, noun in enumerate(lexicon())}
+    nouns = noun_numbers()
     if not 1 <= len(things) <= 3:
         raise ValueError(f"a scene has one to three things, got {len(things)}")
     places = [place for _, _, place in things]

@@ -86,6 +86,16 @@ def lexicon() -> tuple[Noun, ...]:
 
 
 @lru_cache(maxsize=1)
+def noun_numbers() -> dict[str, int]:
+    """The place of each noun in `lexicon()`, by its singular.
+
+    >>> noun_numbers()["cat"], lexicon()[noun_numbers()["banana"]].name
+    (0, 'banana')
+    """
+    return {noun.name: number for number, noun in enumerate(lexicon())}
+
+
+@lru_cache(maxsize=1)
 def by_singular() -> dict[str, Noun]:
     return {noun.name: noun for noun in lexicon()}
 
@@ -98,7 +108,7 @@ def by_plural() -> dict[str, Noun]:
 @lru_cache(maxsize=1)
 def place_in_group() -> dict[str, int]:
     """The place (0 to 7) of each noun in its group, on which the hold-out rule rests."""
-    return {noun.name: index % GROUP_SIZE for index, noun in enumerate(lexicon())}
+    return {noun: number % GROUP_SIZE for noun, number in noun_numbers().items()}
 
 
 def held_out_pair(first: str, second: str) -> bool:

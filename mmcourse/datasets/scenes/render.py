@@ -11,7 +11,7 @@ import torch
 
 from .captions import captions
 from .grammar import Scene, mix, sample_scenes
-from .lexicon import BACKGROUNDS, SIDE, lexicon
+from .lexicon import BACKGROUNDS, SIDE, noun_numbers
 from .sprites import sprite
 
 _TEXTURES, _TEXTURE_SIDE, _GRID = 16, 96, 16
@@ -63,7 +63,7 @@ def render(scenes: Sequence[Scene], *, masks: bool = False) -> tuple[torch.Tenso
     """Draws scenes: images uint8 (n, 3, 64, 64) and, if asked for, masks bool alike; later objects lie on top."""
     images = np.empty((len(scenes), 3, SIDE, SIDE), dtype=np.uint8)
     visible = np.zeros((len(scenes), 3, SIDE, SIDE), dtype=bool) if masks else None
-    number = _noun_numbers()
+    number = noun_numbers()
     for i, scene in enumerate(scenes):
         picture = images[i]
         picture[:] = _background(scene)
@@ -76,11 +76,6 @@ def render(scenes: Sequence[Scene], *, masks: bool = False) -> tuple[torch.Tenso
                 visible[i, :k, top:bottom, left:right] &= ~drawing.solid
                 visible[i, k, top:bottom, left:right] = drawing.solid
     return torch.from_numpy(images), None if visible is None else torch.from_numpy(visible)
-
-
-@lru_cache(maxsize=1)
-def _noun_numbers() -> dict[str, int]:
-    return {noun.name: index for index, noun in enumerate(lexicon())}
 
 
 @lru_cache(maxsize=8)

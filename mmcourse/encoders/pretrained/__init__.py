@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from mmcourse.encoders.pretrained import image, text
+from mmcourse.encoders.pretrained import image_sources, text
 from mmcourse.encoders.pretrained.hub import EncoderUnavailableError, hub_folder, is_network
 from mmcourse.encoders.pretrained.image import ImageEncoder
 from mmcourse.encoders.pretrained.text import TextEncoder, TokenBatch
@@ -43,23 +43,23 @@ def load_image_encoder(name: str = "efficientnet-lite0") -> ImageEncoder:
         ValueError: it is no network for pictures of these kinds.
     """
     if name == "efficientnet-lite0":
-        return _frozen(image.efficientnet_lite0())
+        return _frozen(image_sources.efficientnet_lite0())
     if name == "efficientnet-lite0-maps":
-        return _frozen(image.efficientnet_lite0_maps())
+        return _frozen(image_sources.efficientnet_lite0_maps())
     if is_network(expanded(name)):
-        return _frozen(image.from_folder(hub_folder(name, kind="image"), name))
+        return _frozen(image_sources.from_folder(hub_folder(name, kind="image"), name))
     from torchvision import models
 
     if name in models.list_models(module=models):
-        return _frozen(image.from_torchvision(name))
+        return _frozen(image_sources.from_torchvision(name))
     import timm
 
     if timm.is_model(name.removeprefix("timm/")):
-        return _frozen(image.from_timm(name))
+        return _frozen(image_sources.from_timm(name))
     if "/" not in name:
         reason = "is the name of no network of torchvision or timm, and no folder here"
         raise EncoderUnavailableError("image", name, reason)
-    return _frozen(image.from_folder(hub_folder(name, kind="image"), name))
+    return _frozen(image_sources.from_folder(hub_folder(name, kind="image"), name))
 
 
 def load_text_encoder(name: str = "minilm") -> TextEncoder:

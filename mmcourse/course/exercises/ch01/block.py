@@ -49,10 +49,7 @@ EXERCISE = Exercise(
     minutes=10,
     points=2,
     reference=block,
-    ready_made=(
-        transformer.Block.forward,
-        transformer.Block.trace,
-    ),
+    ready_made=(transformer.Block.forward,),
     cases=(
         Case(
             name="one sequence of 4 tokens, width 6",
