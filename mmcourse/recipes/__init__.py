@@ -7,10 +7,10 @@ lie in `data/checkpoints`, each listed in a manifest with its checksum, its comm
 True
 """
 
-from mmcourse.recipes.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained, sha256
-from mmcourse.recipes.bundled import read_manifest
 from mmcourse.recipes.captioner import caption_image
-from mmcourse.recipes.following import Finished, bundle, follow
+from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.engine.bundled import read_manifest
+from mmcourse.recipes.engine.following import Finished, bundle, follow
 from mmcourse.recipes.registry import RECIPES, find, load_trained
 
 __all__ = [

@@ -22,9 +22,9 @@ from mmcourse.files import expanded
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
 from mmcourse.pictures import covered
-from mmcourse.recipes import bundled
-from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
+from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.worlds import CONTEXT, scene_tokenizer
 from mmcourse.runtime import seed_everything

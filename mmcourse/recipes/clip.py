@@ -20,7 +20,7 @@ from mmcourse.encoders.features import extract_features
 from mmcourse.encoders.pretrained import load_image_encoder, load_text_encoder
 from mmcourse.metrics import retrieval
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
-from mmcourse.recipes.base import Facts, Made, Quality, Recipe, RecipeError, Trained
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.folder import by_picture, open_folder
 from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
 from mmcourse.runtime import seed_everything

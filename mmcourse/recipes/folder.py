@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.datasets import ImageFolder, read_image, square
-from mmcourse.recipes.base import RecipeError
+from mmcourse.recipes.engine.base import RecipeError
 from mmcourse.runtime import progress
 
 HELD_OUT = 10  # every tenth picture is kept for measuring

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from mmcourse.datasets import Scene, Truth, caption_is_true, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.models.matcher import Matcher, MatcherConfig
-from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.patches import load_patches
 from mmcourse.recipes.statements import KINDS, statement, swapped, true_sentence
 from mmcourse.recipes.worlds import scene_tokenizer

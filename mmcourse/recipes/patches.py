@@ -14,8 +14,8 @@ from mmcourse.datasets import SceneBatch, lexicon, make_scenes, noun_numbers
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.losses import cross_entropy
 from mmcourse.pictures import covered
-from mmcourse.recipes import bundled
-from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import seed_everything
 from mmcourse.train import Checkpointing, fit
 

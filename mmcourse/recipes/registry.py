@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcourse.recipes import bundled, captioner, clip, matcher, patches, tiny_lm
-from mmcourse.recipes.base import Recipe, RecipeError, Trained
+from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm
+from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for recipe in (tiny_lm.RECIPE, patches.RECIPE, clip.RECIPE, captioner.RECIPE, matcher.RECIPE)

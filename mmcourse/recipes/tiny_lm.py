@@ -16,7 +16,7 @@ from torch import nn
 from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.lm import GPT, IGNORED, GPTConfig, Shifted, shift
 from mmcourse.losses import cross_entropy
-from mmcourse.recipes.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.worlds import CONTEXT, scene_texts, scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer

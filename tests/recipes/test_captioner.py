@@ -11,7 +11,7 @@ from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import caption_is_true, captions, make_scenes
 from mmcourse.recipes import caption_data, captioner
-from mmcourse.recipes.base import RecipeError
+from mmcourse.recipes.engine.base import RecipeError
 from mmcourse.tokenizer import WordTokenizer
 
 

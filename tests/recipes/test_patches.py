@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmcourse import recipes
 from mmcourse.datasets import lexicon, make_scenes
 from mmcourse.recipes import patches
-from mmcourse.recipes.base import read_trained, write_trained
+from mmcourse.recipes.engine.base import read_trained, write_trained
 
 NOTHING = len(lexicon())
 

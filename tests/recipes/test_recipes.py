@@ -13,8 +13,9 @@ from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.decoding import sample
-from mmcourse.recipes import base, bundled, registry, tiny_lm, worlds
-from mmcourse.recipes.base import KEY, Made, Quality, read_trained, write_trained
+from mmcourse.recipes import registry, tiny_lm, worlds
+from mmcourse.recipes.engine import base, bundled
+from mmcourse.recipes.engine.base import KEY, Made, Quality, read_trained, write_trained
 
 FOLDER = bundled.bundled_dir()
 RECIPE = tiny_lm.RECIPE

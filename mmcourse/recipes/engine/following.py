@@ -13,8 +13,8 @@ import torch
 import mmcourse
 from mmcourse import distributed
 from mmcourse.files import write_in_one_step
-from mmcourse.recipes import bundled
-from mmcourse.recipes.base import (
+from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.engine.base import (
     Quality,
     Recipe,
     RecipeError,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmcourse.content import content_dir
 from mmcourse.files import expanded
-from mmcourse.recipes.base import Facts, Recipe, RecipeError, Trained, file_name, read_trained, sha256
+from mmcourse.recipes.engine.base import Facts, Recipe, RecipeError, Trained, file_name, read_trained, sha256
 
 
 def bundled_dir() -> Path:
