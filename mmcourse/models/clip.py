@@ -114,10 +114,10 @@ class CLIP(PictureTextModel):
         return (self.log_scale + (known.clamp(*LOG_SCALES) - known)).exp()  # inside, nothing at all is added
 
     @torch.no_grad()
-    def hold_scale(self) -> None:
-        """Brings the parameter back into its range after a step that left it, so that it can turn at once.
+    def after_step(self) -> None:
+        """Brings the scale's parameter back into its range after a step that left it, so that it can turn at once.
 
-        `forward` does so in training, before the next step; a loop that goes without it calls this itself.
+        `mmcourse.train.fit` calls it; a loop of your own does so too.
         """
         self.log_scale.clamp_(*LOG_SCALES)
 
@@ -153,8 +153,6 @@ class CLIP(PictureTextModel):
         """Both features of each pair; arguments as for `encode_image` and `encode_text`."""
         if len(images) != len(tokens):
             raise ValueError(f"images has {len(images)} samples, tokens {len(tokens)}; want one text a picture")
-        if self.training:
-            self.hold_scale()
         return ClipFeatures(self.encode_image(images), self.encode_text(tokens, mask), self.scale, self.bias)
 
     def loss(self, features: ClipFeatures, *, negatives: Tensor | None = None) -> Tensor:

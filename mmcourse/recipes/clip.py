@@ -136,7 +136,6 @@ def loss(model: CLIP, batch: tuple[Tensor, ...], *, chunk: int | None = None) ->
     """The loss of the whole batch, of which each process holds some rows and `chunk` of them at a time in memory."""
     images = in_chunks(model.encode_image, batch[0], chunk=chunk)
     texts = in_chunks(model.encode_text, *batch[1:], chunk=chunk)
-    model.hold_scale()
     features = ClipFeatures(distributed.gather(images), distributed.gather(texts), model.scale, model.bias)
     return model.loss(features)
 

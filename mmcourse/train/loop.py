@@ -47,6 +47,7 @@ def fit(
 ) -> History:
     """Trains `model` on the best device there is, brings it back to where it was, and returns what happened.
 
+    A model with a method `after_step()`, which brings parameters back into their range, has it called after each step.
     In several processes (`mmcourse.distributed`) `batches` gives the whole batch in each, which then computes on its
     rows of it; process 0 alone writes checkpoints and shows the progress.
 

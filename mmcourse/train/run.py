@@ -63,6 +63,7 @@ class Run:
     def __post_init__(self) -> None:
         self.watch = Watch(self.model, self.device, scaled=self.precision.scaler.is_enabled())
         self.path = None if self.checkpoint is None else Path(self.checkpoint.path)
+        self.after_step = getattr(self.model, "after_step", lambda: None)
 
     def take_step(self, loss: Loss, batches: Iterable[Any]) -> None:
         """One step of gradient descent, on batches that count as one."""
@@ -81,6 +82,7 @@ class Run:
             self.optimizer.found_inf = left_out  # where a fused optimizer of PyTorch reads whether to do nothing
         self.optimizer.step()
         scaler.update()
+        self.after_step()
         self.step += 1
 
     def _gradients(self, loss: Loss, batches: Iterable[Any]) -> Tensor:

@@ -88,7 +88,7 @@ def test_the_scale_is_held_and_let_go_as_in_open_clip():
         optimizer.zero_grad()
         made.loss(ClipFeatures(right, texts, made.scale)).backward()
         optimizer.step()
-        made.hold_scale()
+        made.after_step()
         ours.append(made.scale.item())
         peer.zero_grad()
         ClipLoss()(right, texts, log_scale.exp()).backward()

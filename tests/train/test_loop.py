@@ -343,3 +343,17 @@ def test_after_divergence_running_statistics_are_those_before_the_step():
     with pytest.raises(DivergedError):
         fit(model, broken, batches, steps=10, description=None)
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_brings_its_parameters_back_after_each_step():
+    class Held(nn.Linear):
+        def after_step(self):
+            seen.append(self.weight.detach().abs().max().item())
+            self.weight.data.clamp_(-0.1, 0.1)
+
+    seen, model = [], Held(3, 1)
+    x = torch.ones(8, 3)
+    fit(model, lambda m, batch: -m(batch).mean(), lambda step: x, steps=5, learning_rate=0.5, description=None)
+    assert len(seen) == 5
+    assert max(seen) > 0.1
+    assert model.weight.abs().max() <= 0.1
