@@ -77,8 +77,7 @@ viz.show(figure, alt="A smiling and a frowning face, each beside “what a lovel
 # drawings, and each sentence is sincere once and ironic once. Hide the words, and so is each drawing.
 #
 # The answer is in neither half. A machine has to read both *and let one change what the other means*. Which machines can?
-
-# %% [markdown]
+#
 # ## 2 · The model that tutorials print
 #
 # Search for a multimodal classifier, and you find a sketch much like this one, below a formula such as
@@ -134,20 +133,16 @@ for repair, (old, new) in repairs.items():
         said = attempt(code)
     deprecated = any("'pretrained' is deprecated" in str(warning.message) for warning in caught)
     print(f"{repair:16}{said}{'   + a warning: pretrained is deprecated' if deprecated else ''}")
-
-# %% [markdown]
-# The last error is the instructive one: 1768 numbers arrive where 2816 are expected. $1768 = 1000 + 768$. ResNet-50 still ends
-# in its classifier, so the "features" are the 1000 logits of ImageNet classes. Give the layer
-# 1768 inputs and the model would *run*, on opinions about dog breeds. Take the head off instead.
-
-# %%
 code = code.replace("weights=None)", "weights=None)\n        self.image_encoder.fc = nn.Identity()")
 print("the head removed:", attempt(code))
-assert 1000 + 768 == 1768
 assert attempt(code) == "logits of shape (1, 10)"
 assert "attention" not in code.lower()
 
 # %% [markdown]
+# The last error is the instructive one: 1768 numbers arrive where 2816 are expected. $1768 = 1000 + 768$. ResNet-50 still ends
+# in its classifier, so the "features" are the 1000 logits of ImageNet classes. Give the layer
+# 1768 inputs and the model would *run*, on opinions about dog breeds. The last line took the head off instead.
+#
 # It runs. One fault no error will tell you: the formula promises *attention*, and the code has none. It concatenates, so what
 # it computes is $O=\mathrm{MLP}([I;T])$. This chapter is about that formula and its relatives; chapter 07 builds the one
 # with attention.
@@ -159,8 +154,7 @@ assert "attention" not in code.lower()
 # | `pretrained=True` | warning; will vanish | `weights=ResNet50_Weights.DEFAULT` |
 # | head still on | wrong shape, or nothing at all | replace it by the identity |
 # | formula and code disagree | none | read both |
-
-# %% [markdown]
+#
 # ### ✏️ Exercise 1 · The undefined dimensions ★
 #
 # *Goal: say what concatenation does to the sizes of a network. About 5 minutes.*
@@ -229,6 +223,10 @@ assert best == 3
 #
 # The task wants $S_{11},S_{22}>0$ and $S_{12},S_{21}<0$, so $\Delta>0$. Both cannot hold. A sum of two functions is never an XOR (yes
 # if exactly one of two things is so), *whatever the functions are*, however deep, however long they train.
+#
+# With more than two classes there is a score for each class. Take any two classes $a$ and $b$ and the difference of their
+# scores, $S^a-S^b$. A difference of sums is a sum, so its $\Delta$ is zero, too: no block can want $a$ on one diagonal and
+# $b$ on the other.
 
 # %%
 pictures, sentences = torch.randn(500, 2, 8, generator=generator).double(), torch.randn(500, 2, 5, generator=generator)
@@ -239,7 +237,7 @@ with torch.no_grad():
 delta = S[:, 0, 0] + S[:, 1, 1] - S[:, 0, 1] - S[:, 1, 0]
 solved = ((S > 0) == torch.eye(2, dtype=torch.bool)).all(dim=(1, 2))
 claim("largest |Δ| of a sum of two deep networks", delta.abs().max(), at_most=1e-12)
-claim("blocks solved by a sum", solved.sum(), at_most=0)
+assert not solved.any()
 
 # %% [markdown]
 # $\Delta$ is the *interaction*: the part of a score that belongs to both modalities together. You will measure it in trained
@@ -268,6 +266,11 @@ check("06-interaction", interaction)
 # - a **hidden layer that reads both**: $\mathrm{relu}(x+y)+\mathrm{relu}(-x-y)-1=|x+y|-1$;
 # - a **modulation**: $(1+\gamma(y))\cdot x$ with $\gamma(y)=y-1$;
 # - two **gates**: $z(y)\,x-(1-z(y))\,x$, with $z=1$ for lovely words and 0 for terrible ones.
+#
+# All four give the same $xy$. The sums failed for one reason only: the bend came *before* the modalities met. The hidden layer
+# adds, too, but it bends *after* adding.
+#
+# Draw both: the best that a sum can do on a whole plane of moods, and what the hidden layer does.
 
 # %%
 x, y, wanted = torch.tensor([[a, b, 1 if m == "sincere" else -1] for a, b, m in table]).float().T
@@ -282,18 +285,11 @@ for name, scores in ways.items():
     print(f"{name:14}", scores.int().tolist())
     assert torch.equal(scores, wanted)
 
-# %% [markdown]
-# All four give the same $xy$. The sums failed for one reason only: the bend came *before* the modalities met. The hidden layer
-# adds, too, but it bends *after* adding.
-#
-# Draw both: the best that a sum can do on a whole plane of moods, and what the hidden layer does.
-
-# %%
 axis = torch.linspace(-1.5, 1.5, 61)
 X, Y = torch.meshgrid(axis, axis, indexing="xy")
 surfaces = {
-    "a sum: tanh x + tanh y": X.tanh() + Y.tanh(),
-    "bend after adding: |x + y| − 1": (X + Y).abs() - 1,
+    "a sum: tanh x + tanh y − 0.8": X.tanh() + Y.tanh() - 0.8,
+    "bend later: |x + y| − 1": (X + Y).abs() - 1,
     "a product: x · y": X * Y,
 }
 figure, panels = plt.subplots(1, 3, figsize=(8, 3.0), sharey=True)
@@ -312,10 +308,10 @@ panels[0].set_ylabel("words y")
 viz.show(figure, alt="Three planes with four points: a sum separates three of four, the other two separate all four.")
 
 # %% [markdown]
-# **What to see:** dots are sincere, crosses ironic; blue is where the score is positive. The border of a sum runs through
-# and leaves one kind on both sides. The other two make regions with a dot each and keep the crosses out.
-
-# %% [markdown]
+# **What to see:** dots are sincere, crosses ironic; blue is where the score is positive. The sum keeps both crosses out
+# and loses a dot; move its border as you like, one of the four stays on the wrong side. The other two make a region for
+# each dot and keep the crosses out.
+#
 # ## 4 · Late fusion, exactly
 #
 # Late fusion is not useless: it is robust, it can be trained in two places, and it wins where each modality knows
@@ -352,7 +348,7 @@ check("06-late-fusion", late_fusion)
 late = LateFusion(6, 4, 3, how="probabilities").double()
 views = Views(image=torch.randn(5, 6).double(), text=torch.randn(5, 4).double())
 by_hand = 0.5 * late.image_head(views.image).softmax(-1) + 0.5 * late.text_head(views.text).softmax(-1)
-claim("late fusion by hand − the library's", (late(views).exp() - by_hand).abs().max(), at_most=1e-12)
+torch.testing.assert_close(late(views).exp(), by_hand, rtol=0, atol=1e-12)
 
 image_says, text_says = torch.tensor([0.98, 0.01, 0.01]), torch.tensor([0.001, 0.5, 0.499])
 mixture = (image_says + text_says) / 2
@@ -380,7 +376,7 @@ first, _, _, second = list(early.mlp)[:4]
 W_I, W_T = first.weight.split([6, 4], dim=1)  # (7, 6) and (7, 4)
 hidden = F.relu(views.image @ W_I.T + views.text @ W_T.T + first.bias)
 by_hand = F.relu(hidden @ second.weight.T + second.bias)
-claim("early fusion by hand − the library's", (early(views) - by_hand).abs().max(), at_most=1e-12)
+torch.testing.assert_close(early(views), by_hand, rtol=0, atol=1e-12)
 
 # %% [markdown]
 # ## 6 · A product: bilinear fusion
@@ -389,22 +385,15 @@ claim("early fusion by hand − the library's", (early(views) - by_hand).abs().m
 #
 # $$o_k=x^\top W_k\,y=\sum_{i}\sum_{j}W_{kij}\,x_i\,y_j$$
 #
-# Nothing could be more thorough, and nothing is larger: 1280 × 384 products for each of 256 outputs.
+# Nothing could be more thorough, and nothing is larger: 1280 × 384 products for each of 256 outputs, 126 million weights.
 #
 # The cure is to demand a low rank. Write $W_k=\sum_r p_{kr}\,u_r v_r^\top$, and the sums come apart:
 #
 # $$o_k=\sum_r p_{kr}\,(u_r^\top x)(v_r^\top y),\qquad o=P\,\big(Ux\circ Vy\big)$$
 #
-# Project both to the same length, multiply elementwise, map once more (Kim et al., 2017).
-
-# %%
-image_width, text_width, outputs, rank = 1280, 384, 256, 256
-full = outputs * image_width * text_width
-low = rank * (image_width + text_width + outputs)
-print(f"full: {full:,} weights   low rank: {low:,}   ratio {full // low}")
-assert (full, low) == (125_829_120, 491_520)
-
-# %% [markdown]
+# Project both to the same length, multiply elementwise, map once more (Kim et al., 2017). With rank 256 that is half a
+# million weights, 256 times fewer.
+#
 # ### ✏️ Exercise 4 · A product that fits into memory ★★
 #
 # *Goal: multiply two modalities without writing the large tensor. About 10 minutes.*
@@ -435,7 +424,13 @@ reference = nn.Bilinear(6, 4, 3, bias=False).double()
 reference.weight.data = torch.einsum("kr,ri,rt->kit", p, u, v).detach()
 claim("low rank − torch.nn.Bilinear", (product(views) - reference(views.image, views.text)).abs().max(), at_most=1e-12)
 doubled = views._replace(image=2 * views.image)
-claim("doubling the picture doubles the result", (product(doubled) - 2 * product(views)).abs().max(), at_most=1e-12)
+torch.testing.assert_close(product(doubled), 2 * product(views), rtol=0, atol=1e-12)
+
+image_width, text_width, outputs, rank = 1280, 384, 256, 256
+full = outputs * image_width * text_width
+low = rank * (image_width + text_width + outputs)
+print(f"full: {full:,} weights   low rank: {low:,}   ratio {full // low}")
+assert (full, low) == (125_829_120, 491_520)
 
 # %% [markdown]
 # ## 7 · FiLM and gates: one modality steers the other
@@ -501,8 +496,8 @@ scale, shift = knobs.scale_and_shift(views.text).chunk(2, dim=-1)
 film_by_hand = F.relu((1 + scale) * knobs.image_in(views.image) + shift)
 z = doors.gate_in(torch.cat((views.image, views.text), dim=-1)).sigmoid()
 gate_by_hand = z * doors.image_in(views.image).tanh() + (1 - z) * doors.text_in(views.text).tanh()
-claim("FiLM by hand − the library's", (knobs(views) - film_by_hand).abs().max(), at_most=1e-12)
-claim("gate by hand − the library's", (doors(views) - gate_by_hand).abs().max(), at_most=1e-12)
+gap = max((knobs(views) - film_by_hand).abs().max(), (doors(views) - gate_by_hand).abs().max())
+claim("FiLM and gate by hand − the library's", gap, at_most=1e-12)
 
 # %% [markdown]
 # ## 8 · Three tasks that live between two modalities
@@ -718,8 +713,7 @@ viz.show(
 # All three are built from blocks of four, so the arithmetic is the same. A model that sees one modality gives the same answer to both
 # halves of a pair whose answers differ. In *truth* and *meme* it is right exactly half of the time. In *side*, who knows
 # the picture and not the question names one of two things: at most half. Who knows the question alone guesses among eight.
-
-# %% [markdown]
+#
 # ## 9 · The experiment: eight models, three tasks, one table
 #
 # Six fusions and two baselines with one eye shut. A baseline *is* the early-fusion network; its other input is missing, in training and
@@ -741,7 +735,7 @@ WAYS = {
 class Reader:
     """A model with what it needs to read a task: the scale of the features, the tokenizer, which eye is shut."""
 
-    def __init__(self, way, task, *, size=1.0, **options):
+    def __init__(self, way, task, *, size=1.0, seed=0, **options):
         fusion, fusion_options = WAYS[way]
         self.way, self.size = way, size
         self.mean, self.std = task.features.mean(dim=0), task.features.std(dim=0).clamp(min=1e-3)
@@ -749,7 +743,7 @@ class Reader:
             labels=task.labels, fusion=fusion, fusion_options=fusion_options, width=128, text="bag",
             text_options={"width": 64}, image="features", image_options={"width": task.features.shape[1]}, **options,
         )  # fmt: skip
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         self.model = MultiModalModel(config, WordTokenizer.train(task.texts))
         self.parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
@@ -771,12 +765,12 @@ class Reader:
 STEPS = by_budget(smoke=5, standard=400)
 
 
-def train(way, task, *, steps=STEPS, description=None, **options):
-    reader = Reader(way, task, **options)
-    batches = Batches(*reader.tensors(task), task.targets, size=128)
+def train(way, task, *, steps=STEPS, seed=0, description=None, **options):
+    reader = Reader(way, task, seed=seed, **options)
+    batches = Batches(*reader.tensors(task), task.targets, size=128, seed=seed)
     history = fit(
         reader.model, lambda _, batch: cross_entropy(reader(*batch[:3]), batch[3]), batches,
-        steps=steps, learning_rate=2e-3, description=description,
+        steps=steps, learning_rate=2e-3, seed=seed, description=description,
     )  # fmt: skip
     return reader, history
 
@@ -833,25 +827,9 @@ viz.show(
 # %% [markdown]
 # **What to see:** a shaded block of four in each task, and nothing else shaded. Early, gated, bilinear and FiLM fusion solve all three;
 # the two baselines and both late fusions solve none. Late fusion has as many weights as the others and sees both inputs. It cannot
-# help it: $\Delta=0$.
-
-# %%
-chance = {"truth": 0.5, "meme": 0.5}
-for name, level in chance.items():
-    for way in ("image only", "text only"):
-        claim(f"{name}, {way}: accuracy", scores[name, way], near=level, tolerance=0.03)
-constant = side_test.targets.bincount().max().item() / len(side_test.targets)  # always the most frequent answer
-claim("side, text only: accuracy − best constant", scores["side", "text only"] - constant, near=0, tolerance=0.03)
-claim("side, image only: accuracy", scores["side", "image only"], near=0.5, tolerance=0.03)
-for name in tasks:
-    best = max(scores[name, way] for way in WAYS)
-    alone = max(scores[name, "image only"], scores[name, "text only"])
-    claim(f"{name}: best fusion − best baseline, accuracy", best - alone, at_least=0.25)
-    together = max(scores[name, way] for way in WAYS if way.startswith("late"))
-    claim(f"{name}: best late fusion, accuracy", together, at_most=0.53)
-claim("meme: best fusion, accuracy", max(scores["meme", way] for way in WAYS), near=0.8, tolerance=0.07)
-
-# %% [markdown]
+# help it: $\Delta=0$, for *true* against *false* and for each two of the eight kinds in *side*. There the block is a picture,
+# its mirror image and the two questions.
+#
 # On *meme* everything stops near 0.8. The test sentences are made of words that occurred in training, but the test faces are new, and a network
 # that was trained on photographs misjudges some of them. A fusion is never better than what it fuses.
 #
@@ -860,6 +838,19 @@ claim("meme: best fusion, accuracy", max(scores["meme", way] for way in WAYS), n
 # **confusion matrix**（混淆矩阵）: a table of counts with a row for each true class and a column for each answer.
 
 # %%
+constant = side_test.targets.bincount().max().item() / len(side_test.targets)  # always the most frequent answer
+ceilings = {(name, way): 0.5 for name in tasks for way in ("image only", "text only")} | {
+    ("side", "text only"): constant
+}
+apart = max(abs(scores[key] - ceiling) for key, ceiling in ceilings.items())
+claim("one eye shut, all tasks: largest distance from what one half allows", apart, at_most=0.03)
+alone = {name: max(scores[name, "image only"], scores[name, "text only"]) for name in tasks}
+gains = [scores[name, way] - alone[name] for name in tasks for way in ("early", "gated", "bilinear", "FiLM")]
+claim("smallest gain of the four other fusions over the best baseline, all tasks", min(gains), at_least=0.2)
+late_best = max(scores[name, way] for name in tasks for way in WAYS if way.startswith("late"))
+claim("best late fusion of any task, accuracy", late_best, at_most=0.53)
+claim("meme: best fusion, accuracy", max(scores["meme", way] for way in WAYS), near=0.8, tolerance=0.07)
+
 figure, panels = plt.subplots(1, 2, figsize=(8, 4.2))
 for panel, way in zip(panels, ("image only", "early"), strict=True):
     matrix = confusion_matrix(readers["side", way].predict(side_test), side_test.targets, 8)
@@ -879,7 +870,8 @@ viz.show(
 #
 # *Goal: read three scores of one class off a confusion matrix. About 10 minutes.*
 #
-# Rows are the truth, columns the answers. Return the three for class `c`.
+# Rows are the truth, columns the answers. Return the three for class `c`; a class that is never named scores 0, not NaN.
+# The harmonic mean of precision and recall is $2\cdot\mathrm{right}/(\mathrm{named}+\mathrm{there})$.
 
 
 # %% tags=["exercise"] id="06-scores-of-a-class"
@@ -887,9 +879,8 @@ def scores_of_a_class(confusion, c):
     """Counts (V, V), class -> (precision, recall, F1)."""
     ### BEGIN SOLUTION
     right = confusion[c, c]
-    precision = right / confusion[:, c].sum()  # of all that was called c
-    recall = right / confusion[c].sum()  # of all that is c
-    return precision, recall, 2 * precision * recall / (precision + recall)
+    named, there = confusion[:, c].sum(), confusion[c].sum()  # all that was called c, all that is c
+    return right / named.clamp(min=1), right / there.clamp(min=1), 2 * right / (named + there).clamp(min=1)
     ### END SOLUTION
 
 
@@ -931,6 +922,17 @@ def block_interaction(way):
     return S[:, 0, 0] + S[:, 1, 1] - S[:, 0, 1] - S[:, 1, 0]
 
 
+@torch.no_grad()
+def side_interaction(way):
+    """The same in *side*, of the two kinds that a picture shows: its mirror image and both questions make the block."""
+    logits = readers["side", way](*readers["side", way].tensors(side_test)).view(
+        2, -1, 2, 8
+    )  # (mirrored, n, question, 8)
+    one, two = (side_test.targets.view(2, -1, 2)[0, :, place] for place in (0, 1))
+    S = logits[:, torch.arange(len(one)), :, one] - logits[:, torch.arange(len(two)), :, two]  # (n, mirrored, question)
+    return S[:, 0, 0] + S[:, 1, 1] - S[:, 0, 1] - S[:, 1, 0]
+
+
 shown = ("late, averaged", "late, learned", "gated", "FiLM", "early", "bilinear")
 measured = {way: block_interaction(way) for way in shown}
 figure, axes = plt.subplots(figsize=(8, 3.0))
@@ -940,10 +942,12 @@ axes.set_ylabel("interaction Δ of a block")
 viz.show(
     figure, alt="Boxes of the interaction: exactly zero for both late fusions, clearly positive for the other four."
 )
-for way in ("late, averaged", "late, learned"):
-    claim(f"{way}: largest |Δ|", measured[way].abs().max(), at_most=1e-3)
-for way in ("early", "bilinear", "gated", "FiLM"):
-    claim(f"{way}: share of blocks with Δ > 0", (measured[way] > 0).float().mean(), at_least=0.9)
+still = max(
+    of(way).abs().max() for way in ("late, averaged", "late, learned") for of in (block_interaction, side_interaction)
+)
+claim("both late fusions, truth and side: largest |Δ|", still, at_most=1e-3)
+signs = [(of(way) > 0).float().mean() for way in shown[2:] for of in (block_interaction, side_interaction)]
+claim("the other four, truth and side: smallest share of blocks with Δ > 0", min(signs), at_least=0.9)
 
 # %% [markdown]
 # **What to see:** late fusion sits on zero, up to rounding; no training moved it. Everyone else has learned an interaction, with the
@@ -965,30 +969,45 @@ def negated(task, seed):
     )
 
 
-twisted = negated(meme_train, 0), negated(meme_test, 1)
-twisted_scores = {}
-for way in progress(("early", "gated", "bilinear", "FiLM"), "negated memes"):
-    twisted_scores[way] = accuracy(train(way, twisted[0])[0].predict(twisted[1]), twisted[1].targets)
+twisted, seeds = (negated(meme_train, 0), negated(meme_test, 1)), range(by_budget(smoke=1, standard=5))
+twisted_scores = {"early": [], "gated": [], "bilinear": [], "FiLM": []}
+for seed, way in progress([(seed, way) for seed in seeds for way in twisted_scores], "negated memes"):
+    reader, _ = train(way, twisted[0], seed=seed)
+    twisted_scores[way].append(accuracy(reader.predict(twisted[1]), twisted[1].targets))
+patient = [train("bilinear", twisted[0], seed=seed, steps=3 * STEPS)[0] for seed in seeds]
+patient = [accuracy(reader.predict(twisted[1]), twisted[1].targets) for reader in patient]
+shown_scores = twisted_scores | {"bilinear,\nthree times\nthe steps": patient}
+figure, axes = plt.subplots(figsize=(8, 2.8))
+for place, values in enumerate(shown_scores.values()):
+    axes.plot([place] * len(values), values, "o", color=viz.BLUE, alpha=0.7)
+    axes.plot([place - 0.2, place + 0.2], [sum(values) / len(values)] * 2, color=viz.VERMILLION)
+axes.axhline(0.5, color=viz.GRAY, linestyle="--")
+axes.set_xticks(range(5), list(shown_scores))
+axes.set(ylabel="accuracy, negated memes", ylim=(0.4, 0.9))
 viz.show(
-    viz.bars(twisted_scores, ylabel="accuracy, negated memes", baseline={"chance": 0.5}, ylim=(0, 1)),
-    alt="Bars: early and gated fusion near chance on negated memes, at least one of the two products clearly above.",
+    figure,
+    alt="Five dots a model: early and gated at chance, bilinear a little above, FiLM between 0.6 and 0.75; bilinear with three times the steps at 0.8.",
 )
-best = max(twisted_scores["bilinear"], twisted_scores["FiLM"])
-claim("negated memes: better of bilinear and FiLM, accuracy", best, at_least=0.6)
-claim("its lead over early fusion", best - twisted_scores["early"], at_least=0.1)
+early, by_gate, bilinear, film, late_bilinear = (sum(values) / len(values) for values in shown_scores.values())
+claim("negated memes, early fusion, mean of five seeds", early, near=0.5, tolerance=0.04)
+claim("negated memes, gated fusion, mean of five seeds", by_gate, near=0.5, tolerance=0.04)
+claim("negated memes, bilinear fusion, mean of five seeds", bilinear, at_most=0.6)
+claim("negated memes, FiLM, mean of five seeds", film, at_least=0.62)
+claim("negated memes, bilinear fusion, three times the steps", late_bilinear, at_least=0.74)
 
 # %% [markdown]
-# **What to see:** early and gated fusion stay at chance. Their networks *contain* a solution; gradient descent does
-# not find it in these 400 steps, because no single factor tells it in which direction to go. Bilinear fusion and FiLM have a
-# product built in and one step less to discover; which of the two gets there first is a matter of luck. The architecture
-# decides what is possible, and also what is easy.
+# **What to see:** each dot is a seed, each bar the mean of five. This is a parity of three: no factor and no pair of factors tells
+# anything about the answer, so the first steps have little to go by. Early and gated fusion stay at chance with every seed. Their
+# networks *contain* a solution; gradient descent does not find it in these 400 steps. Bilinear fusion has a product built in and is
+# hardly better in the same time, yet with three times the steps it arrives. FiLM is on its way with all five seeds. The
+# architecture decides what is possible, and also what is easy, and the second you have to measure.
 #
 # ## 12 · How many samples does it take?
 #
 # **learning curve**（学习曲线）: the quality on unseen data as a function of how many samples were trained on.
 #
-# Labeled pairs are expensive. Train on the first 256 pairs of *truth*, then on eight times as many, and once more. Beside the fusions runs
-# early fusion without eyes: it gets the picture as 8 × 8 colored pixels.
+# Labeled pairs are expensive. Train on the first 256 pairs of *truth*, then on eight times as many, and once more, with three
+# seeds each.
 
 
 # %%
@@ -996,40 +1015,44 @@ def first(task, size):
     return Task(task.features[:size], task.texts[:size], task.targets[:size], task.labels)
 
 
-coarse = [F.avg_pool2d(render(scenes)[0].float(), 8).flatten(1) for scenes in (train_scenes, test_scenes)]  # (n, 192)
-WAYS["early, from pixels"] = WAYS["early"]
-everything = len(truth[0].targets)
-sizes = [size for size in (256, 2048, 16384) if size < everything]
-curves = {}
-for way in progress(("early", "gated", "bilinear", "FiLM", "early, from pixels"), "learning curves"):
-    data = (
-        [t._replace(features=c[p]) for t, c, p in zip(truth, coarse, truth_pictures, strict=True)]
-        if "pixels" in way
-        else truth
-    )
+sizes = [size for size in (256, 2048, 16384) if size < len(truth[0].targets)]
+seeds = range(by_budget(smoke=1, standard=3))
+curves = {way: [] for way in twisted_scores}
+for way in progress(curves, "learning curves"):
     for size in sizes:
-        reader, _ = train(way, first(data[0], size))
-        curves.setdefault(way, []).append(accuracy(reader.predict(data[1]), truth[1].targets))
-figure = viz.curves(
-    {way: (sizes, values) for way, values in curves.items()}, xlabel="pairs to learn from", ylabel="accuracy, test",
-    baseline={"chance": 0.5}, logx=True, markers=True, ylim=(0.45, 1.0),
-)  # fmt: skip
+        few = [train(way, first(truth[0], size), seed=seed)[0] for seed in seeds]
+        curves[way].append(torch.tensor([accuracy(reader.predict(truth[1]), truth[1].targets) for reader in few]))
+figure, axes = plt.subplots(figsize=(8, 3.4))
+for number, (way, values) in enumerate(curves.items()):
+    places = [place + 0.05 * (number - 1.5) for place in range(len(sizes))]
+    low, middle, high = (torch.stack([f(v) for v in values]) for f in (torch.amin, torch.mean, torch.amax))
+    axes.errorbar(
+        places, middle, torch.stack([middle - low, high - middle]).numpy(), label=way, marker="os^d"[number], capsize=4
+    )
+axes.axhline(0.5, color=viz.GRAY, linestyle="--")
+axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
+axes.set(xlabel="pairs to learn from", ylabel="accuracy, test", ylim=(0.45, 1.0))
+axes.legend(loc="lower right")
 viz.show(
     figure,
-    alt="Accuracy against training pairs: four fusions rise together to above 0.85, from pixels it stays near chance.",
+    alt="Accuracy against training pairs: four fusions start together near 0.8; from 2,048 pairs on the gate lies below the other three.",
 )
-few = [values[0] for way, values in curves.items() if "pixels" not in way]
-claim("256 pairs: best fusion − worst fusion, accuracy", max(few) - min(few), at_most=0.06)
-claim("256 pairs: early fusion, accuracy", curves["early"][0], at_least=0.65)
-claim("16,384 pairs: early fusion − gated fusion, accuracy", curves["early"][-1] - curves["gated"][-1], at_least=0.04)
-claim("16,384 pairs, from pixels: accuracy", curves["early, from pixels"][-1], at_most=0.6)
+means = {way: [v.mean() for v in values] for way, values in curves.items()}
+claim(
+    "early fusion: gain from 256 to the most pairs, mean of three seeds",
+    means["early"][-1] - means["early"][0],
+    at_least=0.1,
+)
+spread = max(m[0] for m in means.values()) - min(m[0] for m in means.values())
+claim("256 pairs: best fusion − worst fusion, mean of three seeds", spread, at_most=0.06)
+behind = min(curves["early"][-1]) - max(curves["gated"][-1])
+claim("most pairs: worst seed of early − best seed of gated fusion", behind, at_least=0.03)
 
 # %% [markdown]
-# **What to see:** with few pairs all fusions lie on one curve. What 256 pairs lack is not a better fusion; it is examples of which word goes with
-# which thing. Later the gate falls behind: it mixes, and compares less well in the same 400 steps. And without eyes, 16,384 pairs teach
-# less than 256 do with them. Spend your effort on the features first, on the choice of the fusion second.
-
-# %% [markdown]
+# **What to see:** with few pairs all fusions lie on one curve: the bars between seeds overlap. What 256 pairs lack is not a better
+# fusion; it is examples of which word goes with which thing. With more pairs the gate falls behind, with every seed. Why, this figure
+# does not say.
+#
 # ## 13 · When one input is missing
 #
 # Cameras fail, captions are empty. In a balanced task nothing can be done about it. In most real tasks either modality knows
@@ -1102,8 +1125,6 @@ specialists = {"sentence": train("image only", torn)[0], "picture": train("text 
 cases = (None, "picture", "sentence")
 missing = torch.tensor([[score_without(reader, torn_test, case) for case in cases] for reader in trained.values()])
 own = torch.tensor([[float("nan"), *(score_without(specialists[case], torn_test, case) for case in cases[1:])]])
-
-# %%
 figure = viz.heat(
     torch.cat([missing, own.nan_to_num(-torch.inf)]), rows=[*trained, "specialists"],
     columns=["both inputs", "no picture", "no sentence"], ax=plt.subplots(figsize=(6, 2.8))[1],
@@ -1117,8 +1138,6 @@ viz.show(
 lost = missing[1] - missing[0]
 claim("both inputs: early fusion − the better specialist, accuracy", missing[0, 0] - own[0, 1:].max(), at_least=0.02)
 claim("no picture: what modality dropout gains, accuracy", lost[1], at_least=0.2)
-claim("no sentence: what modality dropout gains, accuracy", lost[2], at_least=0.05)
-claim("no picture: distance to the specialist, accuracy", missing[1, 1] - own[0, 1], near=0, tolerance=0.08)
 claim("both inputs: what modality dropout changes, accuracy", lost[0], near=0, tolerance=0.05)
 
 # %% [markdown]
@@ -1126,8 +1145,7 @@ claim("both inputs: what modality dropout changes, accuracy", lost[0], near=0, t
 # placeholder of zeros. With dropout the second row follows the specialists, and with both inputs it pays next to nothing.
 #
 # One caution: modality dropout pulls a model towards tasks that one modality can do. On a balanced task it only wastes samples.
-
-# %% [markdown]
+#
 # ## 14 · A silent failure: one half on eight classes
 #
 # A friend trains early fusion on *side* with features of her own. "One half, on eight classes! Four times chance. It needs a little more
@@ -1142,7 +1160,7 @@ viz.show(
     alt="Two training losses: yours falls towards zero, hers stays above the logarithm of two.",
 )
 claim("her loss, mean of the last 50 steps", sum(her_history.losses[-50:]) / 50, at_least=0.69)
-claim("your loss, mean of the last 50 steps", sum(your_history.losses[-50:]) / 50, at_most=0.3)
+assert sum(your_history.losses[-50:]) / 50 < 0.3
 
 # %% [markdown]
 # **What to see:** hers never gets below $\log 2$, the surprise of a coin. Two answers are left, and it cannot choose. What does it
@@ -1166,10 +1184,17 @@ table = {}
 for who, reader in (("yours", your_reader), ("hers", her_reader)):
     table[who] = accuracy(reader.predict(side_test), side_test.targets)
     table[f"{who}, questions shuffled"] = accuracy(reader.predict(scrambled), side_test.targets)
-claim("yours: accuracy", table["yours"], at_least=0.85)
-claim("yours, questions shuffled: accuracy", table["yours, questions shuffled"], at_most=0.6)
-claim("hers: accuracy", table["hers"], near=0.5, tolerance=0.06)
+claim("yours: what the questions contribute", table["yours"] - table["yours, questions shuffled"], at_least=0.3)
 claim("hers: what the questions contribute", table["hers"] - table["hers, questions shuffled"], at_most=0.06)
+
+size_of = {}
+for who, reader in (("yours", your_reader), ("hers", her_reader)):
+    features, ids, mask = reader.tensors(side_test)
+    with torch.no_grad():
+        seen = reader.model.views(features, ids, mask)
+    size_of[who] = (seen.image.std() / seen.text.std()).item()
+assert size_of["yours"] < 5
+claim("hers: size of the picture ÷ size of the words", size_of["hers"], at_least=50)
 
 # %% [markdown]
 # **Diagnosis.** Yours falls to one half without its questions. Hers hardly changes: it does not read them. Her picture features came
@@ -1179,142 +1204,158 @@ claim("hers: what the questions contribute", table["hers"] - table["hers, questi
 #
 # **Two tests that find it**, in any multimodal model: print the standard deviation of what enters the fusion, one line a modality. And
 # shuffle each input once.
-
-# %%
-size_of = {}
-for who, reader in (("yours", your_reader), ("hers", her_reader)):
-    features, ids, mask = reader.tensors(side_test)
-    with torch.no_grad():
-        seen = reader.model.views(features, ids, mask)
-    size_of[who] = (seen.image.std() / seen.text.std()).item()
-claim("yours: size of the picture ÷ size of the words", size_of["yours"], at_most=5)
-claim("hers: size of the picture ÷ size of the words", size_of["hers"], at_least=50)
-
-# %% [markdown]
+#
 # ## 15 · On real data: a folder of your own
 #
 # Any folder will do that holds pictures and a file `metadata.jsonl` with a `file_name`, a `text` and a `label` in each line. Here the
-# notebook writes one: pieces of eight photographs, each once with its own words and once with those of another.
+# notebook writes three: square pieces of eight photographs, each once with its own words and once with those of another. Somebody
+# looked at the photographs and drew boxes. Pieces to learn from come from one half of the thing, pieces to test from the other half,
+# and *ground* from a place where the thing is not.
 
 # %%
 import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from mmcourse.datasets import load_photos
 
-words_for = {
-    "cat": "a cat", "coffee": "a cup of coffee", "rocket": "a rocket at night", "astronaut": "an astronaut",
-    "coins": "old coins", "motorcycle": "a motorcycle", "palace": "a palace", "flower": "a flower",
-}  # fmt: skip
-photos = {name: photo.image for name, photo in load_photos().items() if name in words_for}
-folder = Path(tempfile.mkdtemp())
+BOXES = {  # words, then (top, left, bottom, right): half of the thing to learn from, half to test, ground
+    "cat": ("a cat", (20, 70, 290, 205), (20, 205, 290, 340), (120, 378, 300, 451)),
+    "coffee": ("a cup of coffee", (40, 130, 360, 285), (40, 285, 360, 440), (0, 440, 130, 600)),
+    "rocket": ("a rocket", (130, 285, 275, 355), (275, 285, 420, 355), (0, 350, 250, 430)),
+    "astronaut": ("an astronaut", (110, 100, 480, 200), (110, 200, 480, 300), (0, 285, 200, 365)),
+    "coins": ("old coins", (0, 0, 303, 192), (0, 192, 303, 384), (70, 0, 95, 280)),
+    "motorcycle": ("a motorcycle", (150, 110, 450, 385), (150, 385, 450, 660), (0, 400, 110, 740)),
+    "palace": ("a palace", (70, 105, 360, 215), (70, 215, 360, 325), (0, 420, 300, 640)),
+    "flower": ("a flower", (110, 190, 340, 305), (110, 305, 340, 420), (0, 0, 250, 140)),
+}
+photos = load_photos()
 
 
-def write_folder(part, count):
-    """Pieces from the left three fifths of each photograph to learn from, from the rest to test."""
+def piece(name, box):
+    """One square from somewhere inside the box: uint8 (96, 96, 3)."""
+    top, left, bottom, right = box
+    side = int(0.9 * min(bottom - top, right - left))
+    y = int(torch.randint(top, bottom - side + 1, (), generator=generator))
+    x = int(torch.randint(left, right - side + 1, (), generator=generator))
+    cut = photos[name].image[None, :, y : y + side, x : x + side].float()
+    return (
+        F.interpolate(cut, size=(96, 96), mode="bilinear", antialias=True)[0].round().to(torch.uint8).permute(1, 2, 0)
+    )
+
+
+# %%
+folder, names = Path(tempfile.mkdtemp()), list(BOXES)
+
+
+def write_folder(part, which, count):
     (folder / part).mkdir()
-    names, lines = list(words_for), []
+    lines = []
     for number in range(count):
-        for own, other in zip(names, names[1 + number % 7 :] + names[: 1 + number % 7], strict=True):
-            _, height, width = photos[own].shape
-            side, border = 2 * height // 5, 3 * width // 5
-            low, high = (0, max(1, border - side)) if part == "train" else (min(border, width - side - 1), width - side)
-            x = int(torch.randint(low, high, (), generator=generator))
-            y = int(torch.randint(height - side, (), generator=generator))
-            piece = photos[own][:, y : y + side, x : x + side].permute(1, 2, 0).numpy()
-            Image.fromarray(piece).resize((96, 96)).save(folder / part / f"{own}-{number}.png")
-            for text, label in ((words_for[own], "fits"), (words_for[other], "does not fit")):
-                lines.append(json.dumps({"file_name": f"{own}-{number}.png", "text": text, "label": label}))
+        for place, name in enumerate(names):
+            file, other = f"{name}-{number}.png", names[(place + 1 + number % 7) % 8]
+            Image.fromarray(piece(name, BOXES[name][which]).numpy()).save(folder / part / file)
+            for text, label in ((BOXES[name][0], "fits"), (BOXES[other][0], "does not fit")):
+                lines.append(json.dumps({"file_name": file, "text": text, "label": label}))
     (folder / part / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 
-write_folder("train", by_budget(smoke=2, standard=28))
-write_folder("test", by_budget(smoke=1, standard=14))
+for part, which in (("train", 1), ("test", 2), ("ground", 3)):
+    write_folder(part, which, by_budget(smoke=1, standard=28 if part == "train" else 14))
 print((folder / "train" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()[0])
+sheet = [torch.from_numpy(np.array(Image.open(folder / part / f"{name}-0.png"))).movedim(-1, 0)
+         for part in ("train", "test", "ground") for name in names]  # fmt: skip
+viz.show(
+    viz.gallery(sheet, [*names, *[None] * 16], columns=8),
+    alt="Three rows of eight pieces: parts of the things to learn from, other parts of them to test, and plain ground.",
+)
 
 # %% [markdown]
-# This is the recipe, for your pictures, too. First the pictures enter the model as they are, with a small network that learns from
-# scratch.
+# **What to see:** a contact sheet, before anything is trained. Two rows show the thing that the words name, the third does not. Had the
+# notebook cut blindly, say from the right two fifths of each photograph, a piece called *palace* would show a lake and one called
+# *rocket* a tower: false labels, and no program complains.
+#
+# Now the recipe, for your pictures, too. First the pictures enter the model as they are, with a small network that learns from scratch.
+# Then the same with features of EfficientNet, which has seen a million photographs. Three seeds each. Save, load, ask again: the folder
+# `my_model` is all that you need to pass on.
 
 # %%
 from mmcourse.datasets.folder import labeled_folder
 
 data = labeled_folder(folder / "train", size=64, quiet=True)
-test = labeled_folder(folder / "test", size=64, labels=data.labels, quiet=True)
-tokenizer = WordTokenizer.train(data.texts)
-model = MultiModalModel(
-    MultiModalConfig(labels=data.labels, image="cnn", image_options={"widths": (32, 64)}, fusion="bilinear"), tokenizer
-)
-batches = Batches(data.images, *tokenizer.encode_batch(data.texts), data.targets, size=32)
-fit(
-    model, lambda model, batch: cross_entropy(model(*batch[:3]), batch[3]), batches,
-    steps=by_budget(smoke=3, standard=150), description="photographs, from scratch",
-)  # fmt: skip
-
-
-def score(model, pictures):
-    said = model.predict(pictures, test.texts).labels
-    return accuracy([data.labels.index(label) for label in said], test.targets)
-
-
-claim("pieces of photographs, from scratch: accuracy", score(model, test.images), at_least=0.75)
-
-# %% [markdown]
-# Good, it seems. Then the same with features of EfficientNet, which has seen a million photographs. Save, load, ask again: the
-# folder `my_model` is all that you need to pass on.
-
-# %%
+parts = {part: labeled_folder(folder / part, size=64, labels=data.labels, quiet=True) for part in ("test", "ground")}
+test, tokenizer = parts["test"], WordTokenizer.train(data.texts)
 gray = test.images.float().mean(dim=1, keepdim=True).to(torch.uint8).repeat(1, 3, 1, 1)
-parts = {"train": data.images, "test": test.images, "gray": gray}
+pictures = {"train": data.images, "test": test.images, "gray": gray, "ground": parts["ground"].images}
 seen = {
     name: extract_features(efficientnet, part, name=f"chapter-06-photos-{name}", description=None)
-    for name, part in parts.items()
+    for name, part in pictures.items()
 }
 seen = {name: part / seen["train"].std() for name, part in seen.items()}  # of the size of the words
-options = {"image": "features", "image_options": {"width": efficientnet.width}, "fusion": "bilinear"}
-pretrained = MultiModalModel(MultiModalConfig(labels=data.labels, **options), tokenizer)
-batches = Batches(seen["train"], *tokenizer.encode_batch(data.texts), data.targets, size=32)
-fit(
-    pretrained, lambda model, batch: cross_entropy(model(*batch[:3]), batch[3]), batches,
-    steps=by_budget(smoke=3, standard=300), description="photographs, pretrained",
-)  # fmt: skip
-pretrained.save(folder / "my_model")
-loaded = MultiModalModel.load(folder / "my_model")
-before, again = (each.predict(seen["test"], test.texts) for each in (pretrained, loaded))
-claim(
-    "loaded model − saved model, probabilities", (again.probabilities - before.probabilities).abs().max(), at_most=1e-6
-)
-claim("pieces of photographs, pretrained features: accuracy", score(loaded, seen["test"]), at_least=0.75)
 
-# %% [markdown]
-# Two models, both good on parts of the photographs that they have never seen. Which would you trust? Take away the color before you
-# decide.
+
+def learn(images, steps, seed, **options):
+    torch.manual_seed(seed)
+    model = MultiModalModel(MultiModalConfig(labels=data.labels, fusion="bilinear", **options), tokenizer)
+    batches = Batches(images, *tokenizer.encode_batch(data.texts), data.targets, size=32, seed=seed)
+    fit(
+        model, lambda model, batch: cross_entropy(model(*batch[:3]), batch[3]), batches,
+        steps=by_budget(smoke=3, standard=steps), seed=seed, description=None,
+    )  # fmt: skip
+    return model
+
 
 # %%
-bars = {
-    "scratch": score(model, test.images), "scratch, gray": score(model, gray),
-    "pretrained": score(loaded, seen["test"]), "pretrained, gray": score(loaded, seen["gray"]),
-}  # fmt: skip
-figure = viz.bars(bars, ylabel="accuracy, test pieces", baseline={"chance": 0.5}, ylim=(0, 1.1))
+from_scratch = {"image": "cnn", "image_options": {"widths": (32, 64)}}
+with_features = {"image": "features", "image_options": {"width": efficientnet.width}}
+results, asked = {}, {"test": test, "gray": test, "ground": parts["ground"]}
+for seed in progress(seeds, "photographs"):
+    models_now = {
+        "scratch": (learn(pictures["train"], 150, seed, **from_scratch), pictures),
+        "pretrained": (learn(seen["train"], 300, seed, **with_features), seen),
+    }
+    for name, (model, inputs) in models_now.items():
+        for part, questions_of in asked.items():
+            said = model.predict(inputs[part], questions_of.texts).labels
+            right_ones = accuracy([data.labels.index(label) for label in said], questions_of.targets)
+            results.setdefault((name, part), []).append(right_ones)
+model.save(folder / "my_model")
+loaded = MultiModalModel.load(folder / "my_model")
+before, again = (each.predict(seen["test"], test.texts) for each in (model, loaded))
+torch.testing.assert_close(again.probabilities, before.probabilities, rtol=0, atol=1e-6)
+
+# %% [markdown]
+# Two models, both asked about parts that they have never seen; then about the same without color; then about ground alone. Which
+# would you trust?
+
+# %%
+figure, axes = plt.subplots(figsize=(8, 3.0))
+for place, values in enumerate(results.values()):
+    axes.plot([place] * len(values), values, "o", color=viz.BLUE, alpha=0.7)
+axes.axhline(0.5, color=viz.GRAY, linestyle="--")
+axes.set_xticks(range(6), [f"{name},\n{'test' if part == 'test' else part}" for name, part in results])
+axes.set(ylabel="accuracy", ylim=(0.3, 1.03))
 viz.show(
-    figure, alt="Bars: without color the network from scratch loses much of its accuracy, the pretrained one little."
+    figure,
+    alt="Three dots each: from scratch 0.86 on test pieces, chance without color, 0.6 on ground; pretrained nearly 1, nearly 1 without color, chance on ground.",
 )
-lost = {name: bars[name] - bars[f"{name}, gray"] for name in ("scratch", "pretrained")}
-claim("gray pieces: loss from scratch − loss pretrained, accuracy", lost["scratch"] - lost["pretrained"], at_least=0.05)
-answers = torch.tensor([data.labels.index(label) for label in again.labels])
-order = torch.randperm(len(test.texts), generator=generator)[:8].tolist()
-titles = [f"“{test.texts[i]}”: {again.labels[i]}" for i in order]
-figure = viz.gallery(test.images[order], titles, columns=4, correct=(answers == test.targets)[order].tolist())
-viz.show(figure, alt="Eight pieces of photographs with words and the model's answer, right ones framed green.")
+mean_result = {key: sum(values) / len(values) for key, values in results.items()}
+claim("test pieces, from scratch: accuracy, mean of three seeds", mean_result["scratch", "test"], at_least=0.75)
+claim("test pieces without color, from scratch: the same", mean_result["scratch", "gray"], at_most=0.62)
+claim("test pieces without color, pretrained: the same", mean_result["pretrained", "gray"], at_least=0.9)
+claim("ground alone, pretrained: the same", mean_result["pretrained", "ground"], near=0.5, tolerance=0.08)
+assert mean_result["scratch", "ground"] < 0.72
 
 # %% [markdown]
-# **What to see:** eight photographs can be told apart by their colors, and that is what the small network learned: a shortcut
-# (chapter 00). Pretrained features know shapes too. The fusion was the same in both: no fusion repairs what the eyes miss.
-
-# %% [markdown]
+# **What to see:** three seeds agree. Eight photographs can be told apart by their colors, and that is what the small network learned:
+# without color it is at chance, a shortcut (chapter 00). Pretrained features know shapes too and hardly miss the colors. The ground
+# alone gives a little to the first, about 0.6, as it shares some color with the thing, and nothing to the second: what is right here is
+# right because of the thing. The fusion was the same in both: no fusion repairs what the eyes miss. Eight photographs illustrate;
+# they measure nothing about others.
+#
 # ## 16 · At scale
 #
 # The balanced block is a real benchmark's idea. For *Hateful Memes* (Kiela et al., NeurIPS 2020) people wrote, for a hateful meme, "benign
@@ -1377,22 +1418,21 @@ print(f"ResNet-50 with BERT-base, about {resnet_and_bert / 1e6:.0f} million")
 #    baselines reach on them, and what does that say about your data?
 #
 # A good report has one figure a question, error bars over seeds, and one thing that did not work.
-
-# %% [markdown]
+#
 # ## 18 · Check yourself
 
 # %%
 quiz(
     Question(
         "A classifier averages the probabilities of a picture model and a text model. Its interaction Δ on any block of four is …",
-        ("positive after enough training", "zero", "zero only with linear models"),
-        1,
+        ("zero", "positive after enough training", "zero only with linear models"),
+        0,
         "Each probability is a sum of a function of the picture and one of the words; Δ cancels both.",
     ),
     Question(
         "Why can an MLP after concatenation do what late fusion cannot?",
-        ("it has more weights", "it bends after the modalities were added", "it normalizes its inputs"),
-        1,
+        ("it has more weights", "it normalizes its inputs", "it bends after the modalities were added"),
+        2,
         "The first layer adds votes, too. The ReLU after the sum makes the difference.",
     ),
     Question(
@@ -1403,14 +1443,14 @@ quiz(
     ),
     Question(
         "5 of 100 memes are hateful; a model calls none of them hateful. Which number exposes it?",
-        ("accuracy", "recall of hateful", "the number of parameters"),
-        1,
+        ("recall of hateful", "accuracy", "the number of parameters"),
+        0,
         "Accuracy is 0.95; recall is 0.",
     ),
     Question(
         "You shuffle the sentences of the test set and the accuracy stays the same. Then …",
-        ("the model is robust", "the model does not use the sentences", "the sentences were wrong"),
-        1,
+        ("the model is robust", "the sentences were wrong", "the model does not use the sentences"),
+        2,
         "An input that can be exchanged without effect is not used.",
     ),
     Question(
