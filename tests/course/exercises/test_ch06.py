@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from answers import Answers
 from torch import nn
@@ -272,14 +273,28 @@ def gate_reads_text_first(i, t, w):
 def scores_by_counts(confusion, c):
     tp = float(confusion[c, c])
     fp, fn = float(confusion[:, c].sum()) - tp, float(confusion[c].sum()) - tp
+    if tp == 0:
+        return 0.0, 0.0, 0.0
     return tp / (tp + fp), tp / (tp + fn), 2 * tp / (2 * tp + fp + fn)
 
 
 @right("06-scores-of-a-class")
 def scores_by_numpy(confusion, c):
     m = confusion.numpy()
-    p, r = m[c, c] / m.sum(0)[c], m[c, c] / m.sum(1)[c]
-    return [p, r, 2 / (1 / p + 1 / r)]
+    p, r = np.nan_to_num(m[c, c] / m.sum(0)[c]), np.nan_to_num(m[c, c] / m.sum(1)[c])
+    return [p, r, np.nan_to_num(2 * p * r / (p + r))]
+
+
+@wrong("06-scores-of-a-class", "never named")
+def scores_without_care(m, c):
+    p, r = m[c, c] / m[:, c].sum(), m[c, c] / m[c].sum()
+    return p, r, 2 * p * r / (p + r)
+
+
+@wrong("06-scores-of-a-class", "exchanged, and")
+def scores_exchanged_without_care(m, c):
+    r, p = m[c, c] / m[:, c].sum(), m[c, c] / m[c].sum()
+    return p, r, 2 * p * r / (p + r)
 
 
 @wrong("06-scores-of-a-class", "exchanged")
@@ -297,7 +312,7 @@ def scores_with_a_mean(m, c):
 @wrong("06-scores-of-a-class", "2 is missing")
 def scores_without_two(m, c):
     p, r, _ = scores_by_counts(m, c)
-    return p, r, p * r / (p + r)
+    return p, r, p * r / (p + r) if p + r else 0.0
 
 
 @wrong("06-scores-of-a-class", "geometric")

@@ -96,6 +96,9 @@ SURVIVORS = {
     },
     "06-late-fusion": {"late_fusion:1: -1 -> 1": TWO_DIMENSIONS, "late_fusion:1: -1 -> 1 (no. 2)": TWO_DIMENSIONS},
     "06-gate": {"gate:1: -1 -> 1": TWO_DIMENSIONS},
+    "06-scores-of-a-class": {
+        "scores_of_a_class:2: 1 -> 2 (no. 3)": "equal: where both sums together are 1, nothing is right and above is 0",
+    },
     "07-positions-2d": {
         "positions_2d:1: width // 2 -> width / 2": "equal: the width is even, and the library takes 4.0 for 4",
         "positions_2d:2: width // 2 -> width / 2": "equal: the width is even, and the library takes 4.0 for 4",
