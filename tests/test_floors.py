@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections import Counter
 from functools import cache
@@ -65,6 +66,14 @@ def trespasses(path):
 
 def library_files():
     return [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE]
+
+
+def test_imports_are_written_in_full():
+    """One way, everywhere: what a line imports can be read without knowing where the line stands."""
+    relative = [
+        path.name for path in PACKAGE.rglob("*.py") if re.search(r"^\s*from \.", path.read_text(), re.MULTILINE)
+    ]
+    assert not relative
 
 
 def test_every_module_has_a_floor():

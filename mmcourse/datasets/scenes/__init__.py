@@ -8,10 +8,19 @@ sentence of the grammar can be decided, and the entropy of the captions is known
 True
 """
 
-from .captions import captions, chinese_captions, sample_caption
-from .entropy import CaptionEntropy, caption_entropy, caption_log_prob
-from .grammar import DIFFICULTIES, SPLITS, Scene, SceneObject, related, sample_scene, sample_scenes, size_order
-from .lexicon import (
+from mmcourse.datasets.scenes.captions import captions, chinese_captions, sample_caption
+from mmcourse.datasets.scenes.entropy import CaptionEntropy, caption_entropy, caption_log_prob
+from mmcourse.datasets.scenes.grammar import (
+    DIFFICULTIES,
+    SPLITS,
+    Scene,
+    SceneObject,
+    related,
+    sample_scene,
+    sample_scenes,
+    size_order,
+)
+from mmcourse.datasets.scenes.lexicon import (
     BACKGROUNDS,
     COMPARISONS,
     POSITIONS,
@@ -25,10 +34,10 @@ from .lexicon import (
     lexicon,
     noun_numbers,
 )
-from .questions import QUESTION_KINDS, Question, questions
-from .rating import CaptionRates, rate_captions
-from .render import SceneBatch, make_scenes, render
-from .truth import CAPTION_PARTS, Truth, UnparseableError, Verdict, caption_is_true, parse
+from mmcourse.datasets.scenes.questions import QUESTION_KINDS, Question, questions
+from mmcourse.datasets.scenes.rating import CaptionRates, rate_captions
+from mmcourse.datasets.scenes.render import SceneBatch, make_scenes, render
+from mmcourse.datasets.scenes.truth import CAPTION_PARTS, Truth, UnparseableError, Verdict, caption_is_true, parse
 
 __all__ = [
     "BACKGROUNDS",

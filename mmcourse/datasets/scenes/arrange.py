@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .grammar import CELL_CENTERS, Scene, SceneObject
-from .lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon, noun_numbers
-from .sprites import SIDES, sheet
+from mmcourse.datasets.scenes.grammar import CELL_CENTERS, Scene, SceneObject
+from mmcourse.datasets.scenes.lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon, noun_numbers
+from mmcourse.datasets.scenes.sprites import SIDES, sheet
 
 
 def arrange(things: Sequence[tuple[str, str, str]], background: str = "white") -> Scene:

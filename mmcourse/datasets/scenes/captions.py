@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import torch
 
-from .grammar import Scene, SceneObject, related, size_order
-from .lexicon import (
+from mmcourse.datasets.scenes.grammar import Scene, SceneObject, related, size_order
+from mmcourse.datasets.scenes.lexicon import (
     BACKGROUNDS,
     COMPARISONS,
     CONVERSE,

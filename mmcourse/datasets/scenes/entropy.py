@@ -17,9 +17,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from .captions import templates
-from .grammar import PATTERNS, layouts
-from .lexicon import BACKGROUNDS, GROUP_SIZE, by_plural, by_singular, lexicon, place_in_group
+from mmcourse.datasets.scenes.captions import templates
+from mmcourse.datasets.scenes.grammar import PATTERNS, layouts
+from mmcourse.datasets.scenes.lexicon import BACKGROUNDS, GROUP_SIZE, by_plural, by_singular, lexicon, place_in_group
 
 Template = tuple[str, ...]
 

@@ -20,8 +20,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .lexicon import BACKGROUNDS, GROUP_SIZE, POSITIONS, SIDE, SIZES, lexicon
-from .sprites import ROTATIONS, SIDES, sheet
+from mmcourse.datasets.scenes.lexicon import BACKGROUNDS, GROUP_SIZE, POSITIONS, SIDE, SIZES, lexicon
+from mmcourse.datasets.scenes.sprites import ROTATIONS, SIDES, sheet
 
 SPLITS = ("train", "val", "test", "compositional")
 DIFFICULTIES = ("easy", "standard", "hard")

@@ -15,7 +15,7 @@ import csv
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...content import content_dir
+from mmcourse.content import content_dir
 
 GROUP_SIZE = 8
 SIDE = 64

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .grammar import Scene, SceneObject, mix, related, size_order
-from .lexicon import NUMBERS, RELATIONS, by_singular, lexicon
-from .truth import stands_at
+from mmcourse.datasets.scenes.grammar import Scene, SceneObject, mix, related, size_order
+from mmcourse.datasets.scenes.lexicon import NUMBERS, RELATIONS, by_singular, lexicon
+from mmcourse.datasets.scenes.truth import stands_at
 
 QUESTION_KINDS = ("what", "where", "color", "count", "exists", "relation", "size", "comparison")
 OPPOSITES = (RELATIONS[:2], RELATIONS[2:])

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .grammar import Scene
-from .truth import Truth, Verdict, caption_is_true
+from mmcourse.datasets.scenes.grammar import Scene
+from mmcourse.datasets.scenes.truth import Truth, Verdict, caption_is_true
 
 
 class CaptionRates(NamedTuple):

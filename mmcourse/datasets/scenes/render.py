@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from .captions import captions
-from .grammar import Scene, mix, sample_scenes
-from .lexicon import BACKGROUNDS, SIDE, noun_numbers
-from .sprites import sprite
+from mmcourse.datasets.scenes.captions import captions
+from mmcourse.datasets.scenes.grammar import Scene, mix, sample_scenes
+from mmcourse.datasets.scenes.lexicon import BACKGROUNDS, SIDE, noun_numbers
+from mmcourse.datasets.scenes.sprites import sprite
 
 _TEXTURES, _TEXTURE_SIDE, _GRID = 16, 96, 16
 # Brightness noise of the background: (of each pixel, of blotches), at most so many steps of 255 up or down.

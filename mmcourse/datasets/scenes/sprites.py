@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...cache import load_or_build
-from ...runtime import progress
-from ..openmoji import VERSION, rasterize
-from .lexicon import SIZES, lexicon
+from mmcourse.cache import load_or_build
+from mmcourse.datasets.openmoji import VERSION, rasterize
+from mmcourse.datasets.scenes.lexicon import SIZES, lexicon
+from mmcourse.runtime import progress
 
 SIDES = tuple(size.side + change for size in SIZES.values() for change in (-1, 0, 1))
 ROTATIONS = (0, -8, 8, -16, 16)

@@ -18,8 +18,17 @@ import itertools
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from .grammar import Scene, SceneObject, related, size_order
-from .lexicon import BACKGROUNDS, COMPARISONS, NUMBERS, POSITIONS, RELATIONS, SIZES, by_plural, by_singular
+from mmcourse.datasets.scenes.grammar import Scene, SceneObject, related, size_order
+from mmcourse.datasets.scenes.lexicon import (
+    BACKGROUNDS,
+    COMPARISONS,
+    NUMBERS,
+    POSITIONS,
+    RELATIONS,
+    SIZES,
+    by_plural,
+    by_singular,
+)
 
 
 class Truth(Enum):
