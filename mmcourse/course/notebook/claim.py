@@ -20,6 +20,7 @@ from mmcourse.runtime import budget
 from mmcourse.viz.style import GRAY, GREEN, INK, SHOWN_DPI, STYLE, VERMILLION, png
 
 SIZE = 7.6, 0.96  # inches
+LONGEST = 130  # characters that can be read in that width
 SMALL, LOG_FROM = 0.01, 50  # a limit this small, or this many times above the value, is drawn on a logarithmic scale
 
 
@@ -148,7 +149,8 @@ def _draw(
     axes.spines["bottom"].set_color(GRAY)
     axes.minorticks_off()
     axes.tick_params(labelsize=9, colors=INK, length=3)
-    figure.text(0.02, 0.74, text, fontsize=11, color=INK, parse_math=False)
+    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"  # the whole text is in the output beside it
+    figure.text(0.02, 0.74, shown, fontsize=min(11, 11 * 90 / len(shown)), color=INK, parse_math=False)
     figure.text(0.985, 0.34, _short(value), fontsize=15, color=color, weight="bold", ha="right")
     return figure
 
