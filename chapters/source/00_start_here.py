@@ -164,7 +164,7 @@ figure, (ax_picture, ax_numbers) = plt.subplots(1, 2, figsize=(8, 3.6), layout="
 ax_picture.imshow(image.permute(1, 2, 0))
 ax_picture.add_patch(plt.Rectangle((left - 0.5, top - 0.5), 8, 8, fill=False, linewidth=2))
 ax_picture.set(title="the scene, and a window of 8×8 pixels", xticks=[], yticks=[])
-viz.heat(corner, digits=0, title="the red values in that window", ax=ax_numbers)
+viz.heat(corner, digits=0, title="the red values in that window (dark: much red)", ax=ax_numbers)
 viz.show(
     figure, alt="A scene with a small window marked, and the 64 red values inside that window as a table of numbers."
 )
@@ -566,7 +566,7 @@ viz.show(figure, alt="Left: dots step down the side of a valley. Right: the loss
 
 # %% [markdown]
 # **What to see:** on the left, the dots come down in long steps first and short ones later, because the slope gets
-# flatter. On the right, the good rate arrives after a few steps. The small one goes the same way and has hardly begun.
+# flatter. On the right, the good rate arrives after a few steps. The small one goes the same way and is not halfway down.
 # The large one jumps across the valley and lands higher on the other side, again and again. A curve that falls and
 # levels out is what you hope for in every training in this course.
 #
@@ -575,7 +575,7 @@ viz.show(figure, alt="Left: dots step down the side of a valley. Right: the loss
 # %%
 best = (words @ letters / (words @ words)).item()  # where the slope is 0
 claim("learned weight, letters per word", ways["good: 0.005"][-1], near=best, tolerance=0.01)
-assert falling["too small: 0.0002"][-1] > 10 * falling["good: 0.005"][-1]  # hardly begun
+assert falling["too small: 0.0002"][-1] > 10 * falling["good: 0.005"][-1]  # not halfway down
 assert falling["too large: 0.02"][-1] > falling["too large: 0.02"][0]  # worse than at the start
 
 # %% [markdown]
@@ -895,8 +895,8 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** rows are pictures, columns are sentences. The right partner is on the diagonal, so a perfect
-# model has a blue diagonal and brown everywhere else. This one comes near and is not perfect: look for rows whose
-# darkest blue is off the diagonal. Eight are few. With one hundred pictures and one hundred sentences, a blind
+# model has a blue diagonal and brown everywhere else. This one comes near: the palest cells off the diagonal, with scores
+# near 0, are the wrong sentences that it almost believes. Eight are few. With one hundred pictures and one hundred sentences, a blind
 # guess finds the right one once in a hundred times.
 
 # %%
