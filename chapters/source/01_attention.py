@@ -23,7 +23,7 @@
 # - train attention on tasks that a plain average cannot solve, and see in its weights how it solves them;
 # - diagnose an attention bug that makes the loss look *better*.
 #
-# **You need** Python, matrix products, and a rough idea of training with gradients.
+# **You need** Python, matrix products, and section 3 of chapter 00: how a machine learns by its gradient.
 #
 # **Time**: about 70 minutes to read, 1 minute to run, 75 minutes for the exercises.
 #
@@ -328,7 +328,7 @@ by_autograd = torch.autograd.functional.jacobian(lambda z: z.softmax(dim=0), sco
 steps = 1e-6 * torch.eye(5, dtype=torch.float64)
 by_differences = torch.stack([((scores + h).softmax(0) - (scores - h).softmax(0)) / 2e-6 for h in steps], dim=1)
 others = {"autograd": by_autograd, "finite differences": by_differences}
-claim("distance to", {name: (by_hand - other).abs().max() for name, other in others.items()}, at_most=1e-8)
+claim("distance of the Jacobian", {name: (by_hand - other).abs().max() for name, other in others.items()}, at_most=1e-8)
 
 # %% [markdown]
 # Now the corner. The diagonal of $J$ adds up to $\sum_i p_i(1-p_i) = 1-\sum_i p_i^2$. If one weight is 1 and the others are 0,
@@ -555,7 +555,7 @@ differences = {
     name: max((a - b).abs().max() for a, b in zip(ours, other, strict=True))
     for name, other in {"by hand": hand, "fused": fused, "PyTorch": torchs}.items()
 }
-claim("largest difference, mmcourse and", differences, at_most=1e-10)
+claim("largest difference to mmcourse", differences, at_most=1e-10)
 
 # %% [markdown]
 # From here on the chapter uses the library's `attention`. You know every line of it.
@@ -791,7 +791,8 @@ def assemble_block(x, attend, feed_forward, norm_1, norm_2):
 check("01-block", assemble_block)
 
 # %% [markdown]
-# **Parity, part three.** The course's `Block` against PyTorch's own encoder layer with the same weights.
+# **Parity, part three.** The course's `Block` against PyTorch's own encoder layer with the same weights: outputs and
+# gradients, in float64.
 
 # %%
 from mmcourse.transformer import Block
@@ -914,8 +915,8 @@ held = keys == question  # (B, pairs): True at the pair with the asked key
 looked_at = recall_weights(keys, values, question)
 pairs = 10
 longer, pairs = accuracy(with_attention, recall_batch), 6
-found = {"weight on the pair that holds the key": looked_at[held].mean(), "accuracy with ten pairs": longer}
-claim("what attention has learned", found, at_least=0.9)
+found = {"weight on the right pair": looked_at[held].mean(), "accuracy with ten pairs": longer}
+claim("recall by attention", found, at_least=0.9)
 
 # %% [markdown]
 # The network found the dictionary of section 2 by itself: $W_Q$ and $W_K$ compare keys and ignore values, $W_V$ hands on the value. It compares
@@ -1179,7 +1180,11 @@ with torch.no_grad():
     mine = real.attend(arriving)
     original_output = bert_layer.output.dense(attended)
 pairs_of_results = {"weights": (mine.weights, original_weights), "outputs": (mine.output, original_output)}
-claim("difference of the", {name: (a - b).abs().max() for name, (a, b) in pairs_of_results.items()}, at_most=1e-4)
+claim(
+    "difference to MiniLM’s layer",
+    {name: (a - b).abs().max() for name, (a, b) in pairs_of_results.items()},
+    at_most=1e-4,
+)
 
 # %% [markdown]
 # The same numbers. There is no secret ingredient: a network in daily use runs on the layer you wrote in section 5.
