@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from mmcourse import viz
-from mmcourse.course import Question, check, claim, hint, open_chapter, quiz
+from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.runtime import by_budget, progress
 
 generator = open_chapter(0)  # the look of figures, one thread, the same chance every time
@@ -98,11 +98,7 @@ for ax, word in zip(axes, ("a", "the", "cat"), strict=True):
     chances, places = next_word[number[word]].topk(5)
     ax.barh([vocabulary[i] for i in places][::-1], chances.flip(0))
     ax.set(title=f"after “{word}”", xlim=(0, 1), xlabel="probability")
-plt.close(figure)
-viz.show(
-    figure,
-    alt="Three bar charts: the five most probable next words after a, after the, and after cat.",
-)
+viz.show(figure, alt="Three bar charts: the five most probable next words after a, after the, and after cat.")
 
 # %% [markdown]
 # **What to see:** after some words few others can follow, after some a great many share the chances. To write, draw
@@ -125,9 +121,13 @@ for _ in range(4):
 # Some of it is grammar, some of it is nonsense: this model remembers one word. A model with a longer memory does
 # better, and that is what chapter 03 builds.
 #
-# How good can it get? In our world the sentences follow a known grammar, so the answer is exact. **entropy**（熵）:
-# the average surprise that is left even for a reader who knows every rule, measured in nats per word. No language
-# model can go below it. Ours should stay above.
+# How good can it get? First, a measure. **surprise**（惊异度）: minus the logarithm of the probability that the reader gave
+# to the word that came. Who was sure ($p=1$) is surprised by 0, who gave it one half by 0.69, who gave it one in a
+# hundred by 4.61. **nat**（奈特）: the unit of surprise when the logarithm is the natural one.
+#
+# In our world the sentences follow a known grammar, so the floor is exact. **entropy**（熵）: the average surprise that is
+# left even for a reader who knows every rule, measured in nats per word. No language model can go below it on average.
+# Ours should stay above.
 
 # %%
 from mmcourse.datasets import caption_entropy
@@ -150,7 +150,8 @@ claim("its distance from the floor", bigram_loss - caption_entropy().per_token, 
 #
 # **computer vision**（计算机视觉）: getting answers about the world out of pictures. It begins with an unpleasant fact. To
 # a machine, a picture is a table of numbers: for each point, how much red, green and blue light. Such a point is a
-# pixel.
+# pixel. **tensor**（张量）: a table of numbers with any number of axes. A list has one axis, a page of numbers two, a color
+# picture three: color, row, column. Its *shape* says how long each axis is: (3, 64, 64) here.
 #
 # Here is one scene, and the red values of a corner of its first object.
 
@@ -163,7 +164,7 @@ figure, (ax_picture, ax_numbers) = plt.subplots(1, 2, figsize=(8, 3.6), layout="
 ax_picture.imshow(image.permute(1, 2, 0))
 ax_picture.add_patch(plt.Rectangle((left - 0.5, top - 0.5), 8, 8, fill=False, linewidth=2))
 ax_picture.set(title="the scene, and a window of 8×8 pixels", xticks=[], yticks=[])
-viz.heat(corner, digits=0, title="the red values in that window", ax=ax_numbers)
+viz.heat(corner, digits=0, title="the red values in that window (dark: much red)", ax=ax_numbers)
 viz.show(
     figure, alt="A scene with a small window marked, and the 64 red values inside that window as a table of numbers."
 )
@@ -206,14 +207,12 @@ numbers_in_a_picture = (
 check("00-numbers", numbers_in_a_picture)
 
 # %% [markdown]
-# Stuck? Hints come one at a time. Each call gives the next one, so think before you call again. Later, a terminal
-# command shows a solution too (`mmcourse solution 00-numbers`). Looking is allowed. Trying first is how it stays.
-
-# %%
-hint("00-to-tensor")
-
-# %% [markdown]
-# That hint belongs to the next exercise. Files and screens store a picture as rows of pixels with whole numbers:
+# Stuck? Hints come one at a time: write `from mmcourse.course import hint` and `hint("00-to-tensor")` in a new
+# cell and run it. Each run gives the next hint and
+# counts it, so think before you ask again, and delete the cell when it has helped. Later, a terminal command shows a
+# solution too (`mmcourse solution 00-numbers`). Looking is allowed. Trying first is how it stays.
+#
+# The next exercise is about order and range. Files and screens store a picture as rows of pixels with whole numbers:
 # shape (height, width, 3), values 0 to 255. PyTorch wants the colors first and small decimal numbers: shape (3,
 # height, width), values 0 to 1. **normalize**（归一化）: to bring numbers to an agreed range, so that no picture is
 # louder than another. You do this in every project with pictures, and it goes wrong in every second one.
@@ -357,15 +356,24 @@ viz.show(
 
 # %%
 world = make_scenes(3, split="train")
-figure, axes = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
-for ax, image, scene in zip(axes, world.images, world.scenes, strict=True):
+looks = ("easy", "standard", "hard")
+same = [make_scenes(1, split="train", difficulty=look) for look in looks]
+
+figure, axes = plt.subplots(2, 3, figsize=(8, 5.6), layout="constrained")
+for ax, image, scene in zip(axes[0], world.images, world.scenes, strict=True):
     viz.scene(image, scene, ax=ax)
+for ax, scenes, look in zip(axes[1], same, looks, strict=True):
+    ax.imshow(scenes.images[0].permute(1, 2, 0))
+    ax.set_title(look)
+for ax in axes.flat:
     ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-viz.show(figure, alt="Three scenes with a frame around each object and its name.")
+viz.show(figure, alt="Above: three scenes with a frame around each object. Below: one scene, easy, standard and hard.")
 
 # %% [markdown]
 # **What to see:** the objects are turned, mirrored, scaled, and may overlap a little. The background is speckled.
-# It is a toy world, but not a tidy one: the number 64 · 64 · 3 of your first exercise hides exactly this.
+# It is a toy world, but not a tidy one: the number 64 · 64 · 3 of your first exercise hides exactly this. The lower row
+# shows one scene at three settings of difficulty. When an experiment works on one setting, you can ask at once whether
+# it survives the next.
 #
 # Each scene comes with five true sentences in English, and with Chinese ones.
 
@@ -426,18 +434,6 @@ for kind, question in one_of_each_kind.items():
     print(f"{kind:10} {question.text} {question.answer}")
 
 # %% [markdown]
-# The world has a difficulty setting, from `easy` to `hard`. When an experiment works on one setting, you can ask at
-# once whether it survives the next.
-
-# %%
-looks = ("easy", "standard", "hard")
-same = torch.cat([make_scenes(2, split="val", difficulty=look, start=A).images for look in looks])
-viz.show(
-    viz.gallery(same, [look for look in looks for _ in range(2)], columns=6),
-    alt="Two scenes, each drawn three times: easy without noise, standard, and hard with more noise and rotation.",
-)
-
-# %% [markdown]
 # **Photos** are the photographs that two scientific packages carry. They are few, but real: use them to see what a
 # method learned on drawings is worth outside.
 
@@ -493,7 +489,112 @@ print(len(mine), "pictures, the first one:", tuple(image.shape), "·", text)
 assert torch.equal(image, world.images[0])  # PNG keeps every pixel
 
 # %% [markdown]
-# ## 3 · Text, picture, both
+# ## 3 · How a machine learns
+#
+# Before four networks are trained, watch the smallest one that exists. It has a single number to learn. The question:
+# *how many letters does a sentence have, if you know how many words it has?* The machine's formula is
+# letters = $w$ · words, and it has to find $w$.
+#
+# **parameter**（参数）: a number inside a model that learning may change. A parameter that multiplies an input is also
+# called a *weight*. Take two hundred sentences of our world and three guesses for $w$. How wrong is each?
+#
+# **loss**（损失）: one number that says how wrong a model is on some data, 0 at best. Here: the mean of the squared mistakes.
+
+# %%
+some_texts = texts[:200]
+words = torch.tensor([float(len(text.split())) for text in some_texts])
+letters = torch.tensor([float(len(text.replace(" ", ""))) for text in some_texts])
+
+
+def loss_of(w):
+    return (w * words - letters).square().mean()
+
+
+for w in (1.0, 3.0, 6.0):
+    print(f"w = {w:.0f}: loss {loss_of(w):6.1f}")
+
+# %% [markdown]
+# Three is better than one, six is too much. Somewhere between lies the best weight. You could try a thousand values, but
+# a network has thousands of weights or billions, and nobody can try all combinations. There is a better way: ask which
+# way is downhill. Change $w$ by a little, see how the loss changes, and divide. That is the slope.
+
+
+# %%
+def slope(w, h=0.01):
+    return (loss_of(w + h) - loss_of(w - h)) / (2 * h)
+
+
+for w in (1.0, 3.0, 6.0):
+    print(f"w = {w:.0f}: slope {slope(w):7.1f}")
+assert slope(1.0) < slope(3.0) < 0 < slope(6.0)
+
+# %% [markdown]
+# At 1 and at 3 the slope is negative: a larger $w$ gives a smaller loss. At 6 it is positive: go back. And the farther
+# away, the steeper.
+#
+# **gradient**（梯度）: the slopes of the loss with respect to all parameters, one number for each; it points uphill.
+#
+# So take a step against it, look again, and repeat. How long a step?
+#
+# **learning rate**（学习率）: the number that the gradient is multiplied by to give the step.
+#
+# $$w \leftarrow w - \text{learning rate} \cdot \text{slope}$$
+#
+# That line is *gradient descent*. Start at 1 and take 15 steps, with three learning rates. Before you run the cell: what
+# happens when the rate is too small, and when it is too large?
+
+
+# %%
+def descend(rate, w=1.0, steps=15):
+    """The weights on the way down: the first one and one after each step."""
+    way = [w]
+    for _ in range(steps):
+        way.append(way[-1] - rate * slope(way[-1]).item())
+    return way
+
+
+ways = {"too small: 0.0002": descend(0.0002), "good: 0.005": descend(0.005), "too large: 0.02": descend(0.02)}
+falling = {name: [loss_of(w).item() for w in way] for name, way in ways.items()}
+
+# %%
+figure, (valley, curve) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+span = torch.linspace(-1, 8.5, 100)
+viz.curves({"": (span, [loss_of(w).item() for w in span])}, xlabel="weight w", ax=valley)
+valley.plot(ways["good: 0.005"], falling["good: 0.005"], "o")
+viz.curves(falling, xlabel="step", ylim=(0, 900), ax=curve)
+viz.show(figure, alt="Left: dots step down the side of a valley. Right: the loss sinks slowly, falls fast or climbs.")
+
+# %% [markdown]
+# **What to see:** on the left, the dots come down in long steps first and short ones later, because the slope gets
+# flatter. On the right, the good rate arrives after a few steps. The small one goes the same way and is not halfway down.
+# The large one jumps across the valley and lands higher on the other side, again and again. A curve that falls and
+# levels out is what you hope for in every training in this course.
+#
+# For this small formula the best weight can also be computed, so you can check where the steps ended.
+
+# %%
+best = (words @ letters / (words @ words)).item()  # where the slope is 0
+claim("learned weight, letters per word", ways["good: 0.005"][-1], near=best, tolerance=0.01)
+assert falling["too small: 0.0002"][-1] > 10 * falling["good: 0.005"][-1]  # not halfway down
+assert falling["too large: 0.02"][-1] > falling["too large: 0.02"][0]  # worse than at the start
+
+# %% [markdown]
+# The loss ends at 13.6 and not at 0: some words are longer than others, and one weight cannot know which. More
+# parameters could. But slopes by differences need two losses for each parameter. PyTorch gets all of them in one go: it
+# remembers how the loss was computed and applies the chain rule backwards. `loss.backward()` does it, and each parameter
+# then carries its slope in `.grad`.
+
+# %%
+w = torch.tensor(1.0, requires_grad=True)
+loss_of(w).backward()
+claim("PyTorch's slope divided by the one by differences", w.grad / slope(1.0), near=1.0, tolerance=0.01)
+assert round(falling["good: 0.005"][-1], 1) == 13.6
+
+# %% [markdown]
+# That is all: a formula with parameters, a loss, its gradient, a step, again. Every model of this course learns in this
+# way. Only the formulas grow.
+#
+# ## 4 · Text, picture, both
 #
 # Now the question of the beginning, as an experiment. The task: *is this sentence true of this picture?*
 #
@@ -607,8 +708,8 @@ class Judge(nn.Module):
 # where its numbers and those of a patch point the same way. You need not follow each line today. Chapters 01, 04
 # and 06 build these parts by hand.
 #
-# The training loop is the same for all four. It shows the model pairs, measures how wrong it is, and moves every
-# weight a little in the direction that makes it less wrong.
+# The training loop is the one of section 3, the same for all four: show the model some pairs, compute the loss and its
+# gradient, and move every parameter a little downhill.
 
 # %%
 known = sorted({word for sentence in train[1] for word in sentence.split()})
@@ -658,14 +759,8 @@ judges, losses = {}, {}
 for way in ("sentence only", "picture only", "added", "multiplied"):
     judges[way], losses[way] = train_judge(way, train, steps)
 
-smooth = {way: torch.tensor(values).unfold(0, min(40, steps), 1).mean(1) for way, values in losses.items()}
-viz.show(
-    viz.curves(smooth, ylabel="loss", baseline={"a coin": math.log(2)}),
-    alt="Four training curves: three stay at the loss of a coin, the one of the multiplying model falls far below it.",
-)
-
 # %% [markdown]
-# Now on scenes and sentences none of them has seen. One half is what a coin reaches.
+# Now the test, on scenes and sentences none of them has seen. One half is what a coin reaches.
 
 
 # %%
@@ -678,13 +773,16 @@ def measure(model: Judge, data) -> torch.Tensor:
 
 
 right = {way: measure(model, test) for way, model in judges.items()}
+smooth = {way: torch.tensor(values).unfold(0, min(40, steps), 1).mean(1) for way, values in losses.items()}
+shares = {way.replace(" ", "\n"): r.float().mean().item() for way, r in right.items()}
+
+figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+viz.curves(smooth, ylabel="loss", baseline={"a coin": math.log(2)}, ax=left)
+viz.bars(shares, ylabel="share of right answers", baseline={"a coin": 0.5}, ax=middle)
 viz.show(
-    viz.bars(
-        {way: r.float().mean().item() for way, r in right.items()},
-        ylabel="share of right answers",
-        baseline={"a coin": 0.5},
-    ),
-    alt="Bars: sentence only and picture only at one half, added near one half, multiplied far above.",
+    figure,
+    alt="Left: three training curves stay at the loss of a coin, that of the multiplying model falls far below it. "
+    "Right: sentence only and picture only are right in one half, added near one half, multiplied far above.",
 )
 
 # %% [markdown]
@@ -727,9 +825,15 @@ claim("the same model, both backgrounds alike", on_ours, at_most=0.7)
 # %%
 scenes, sentences, blocks = test
 verdicts = right["multiplied"]  # (N, picture, sentence)
-good, wrong = (
-    cells[torch.randperm(len(cells), generator=generator)[:4]] for cells in (verdicts.nonzero(), (~verdicts).nonzero())
-)
+fits = torch.eye(2, dtype=torch.bool).expand_as(verdicts)  # where the true answer is “true”
+
+
+def draw(which: torch.Tensor, count: int) -> torch.Tensor:
+    places = which.nonzero()
+    return places[torch.randperm(len(places), generator=generator)[:count]]
+
+
+good, wrong = torch.cat([draw(verdicts & fits, 2), draw(verdicts & ~fits, 2)]), draw(~verdicts, 4)
 cells = torch.cat([good, wrong]).tolist()
 pictures = [scenes.images[blocks[n, p]] for n, p, s in cells]
 titles = [
@@ -738,7 +842,7 @@ titles = [
 titles = [title.replace(" on a ", "\non a ").replace(" and ", "\nand ", 1) for title in titles]
 viz.show(
     viz.gallery(pictures, titles, columns=4, correct=[True] * len(good) + [False] * len(wrong)),
-    alt="Eight test pictures with a sentence and the model's answer: the first row right, the second row wrong.",
+    alt="Eight test pictures with a sentence and the model's answer: the first row right, two true and two false; the second row wrong.",
 )
 
 # %% [markdown]
@@ -791,8 +895,8 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** rows are pictures, columns are sentences. The right partner is on the diagonal, so a perfect
-# model has a blue diagonal and brown everywhere else. This one comes near and is not perfect: look for rows whose
-# darkest blue is off the diagonal. Eight are few. With one hundred pictures and one hundred sentences, a blind
+# model has a blue diagonal and brown everywhere else. This one comes near: the palest cells off the diagonal, with scores
+# near 0, are the wrong sentences that it almost believes. Eight are few. With one hundred pictures and one hundred sentences, a blind
 # guess finds the right one once in a hundred times.
 
 # %%
@@ -876,7 +980,7 @@ viz.show(
 # hand. Which sentences can you exchange without making them true by accident? What does that tell you about the
 # price of good data? Keep the folder: it becomes your test set in chapters 04, 08 and 10.
 #
-# ## 4 · How this course works
+# ## 5 · How this course works
 #
 # **Your copy.** You work in your own copy of the chapters. Nothing overwrites it. If a chapter gets a newer
 # version, you are told and can take it beside yours.
@@ -899,16 +1003,11 @@ viz.show(
 # **The budget dial.** Every cell that trains asks how much time it may take. `smoke` takes seconds and only shows
 # that the code runs. `standard` fits two processor cores. `gpu` trains longer where that is quick. Set
 # `MMCOURSE_BUDGET` before you start.
-
-# %%
-minutes = by_budget(smoke="seconds", standard="a few minutes", gpu="longer")
-print("This chapter was run with a budget of", minutes)
-
-# %% [markdown]
+#
 # **Claims.** When the text says that something works, a cell measures it and shows the value on a gauge, as you saw
 # above. If the measured value does not support the sentence, the cell stops. So you need not believe the text.
 #
-# ## 5 · Questions that people ask
+# ## 6 · Questions that people ask
 #
 # **What do language models add over classical vision?** A classical classifier chooses from a list that was fixed
 # before training. With a language model on the other side, the list is open: you say what you look for in words,
@@ -935,7 +1034,7 @@ print("This chapter was run with a budget of", minutes)
 # `data/README.md` says it for every part.
 
 # %% [markdown]
-# ## 6 · Where to read on
+# ## 7 · Where to read on
 #
 # **Books.** *Dive into Deep Learning* (Zhang, Lipton, Li, Smola, 2023), with code for everything. *Understanding
 # Deep Learning* (Prince, 2023), clear pictures of the mathematics. *Deep Learning* (Goodfellow, Bengio, Courville,
@@ -964,7 +1063,7 @@ print("This chapter was run with a budget of", minutes)
 # - Baltrušaitis, Ahuja, Morency. *Multimodal Machine Learning: A Survey and Taxonomy*. IEEE TPAMI 2019.
 
 # %% [markdown]
-# ## 7 · The map
+# ## 8 · The map
 #
 # | | chapter | you build by hand | the experiment | |
 # |---|---|---|---|---|
@@ -988,9 +1087,8 @@ print("This chapter was run with a budget of", minutes)
 #
 # Chapters marked *planned* are not written yet. Those that are here stand on their own: you can stop after any of
 # them and have learned something whole.
-
-# %% [markdown]
-# ## 8 · Ask yourself
+#
+# ## 9 · Ask yourself
 
 # %%
 quiz(
@@ -1012,13 +1110,6 @@ quiz(
         2,
         "That number is the baseline. Only what a system gets above it can come from looking.",
     ),
-)
-
-# %% [markdown]
-# And two about the experiment:
-
-# %%
-quiz(
     Question(
         "Why can the sum of a picture score and a sentence score never solve a block of four?",
         ("it has too few weights", "both diagonals of the block have the same sum", "it was trained for too few steps"),

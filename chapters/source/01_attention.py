@@ -23,7 +23,7 @@
 # - train attention on tasks that a plain average cannot solve, and see in its weights how it solves them;
 # - diagnose an attention bug that makes the loss look *better*.
 #
-# **You need** Python, matrix products, and a rough idea of training with gradients.
+# **You need** Python, matrix products, and section 3 of chapter 00: how a machine learns by its gradient.
 #
 # **Time**: about 70 minutes to read, 1 minute to run, 75 minutes for the exercises.
 #
@@ -43,6 +43,7 @@
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -133,7 +134,6 @@ keys = torch.tensor(
 values = torch.tensor([[4.0], [2.0], [0.0], [0.0]])  # legs
 query = torch.tensor([1.5, 0.5, 0.0, 0.0])  # a kitten: furry, and a little like a hen in size
 
-# %%
 scores = []
 for key in keys:
     scores.append(sum(a * b for a, b in zip(query.tolist(), key.tolist(), strict=True)))
@@ -216,20 +216,60 @@ q, k, v = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
 torch.testing.assert_close(attend_with_matrices(q, k, v), attend_with_loops(q, k, v))
 print("loops and matrices agree")
 
-# %% [markdown]
-# `softmax(dim=-1)` matters: the last dimension is the keys. Each *query* shares out one unit of attention among the keys.
-# The other axis would let each key share itself out among the queries. The shapes are the same, no error is raised, and
-# the result is wrong. Look at the row sums:
-
-# %%
 right = (q @ k.mT).softmax(dim=-1)
 wrong = (q @ k.mT).softmax(dim=-2)
 print("right:", right.sum(dim=-1).numpy().round(2))
 print("wrong:", wrong.sum(dim=-1).numpy().round(2))
 
 # %% [markdown]
-# **Where do q, k and v come from?** From the tokens, through three learned matrices: $Q = XW_Q$, $K = XW_K$, $V = XW_V$.
-# The rows of $X\in\mathbb R^{T\times C}$ are the tokens.
+# `softmax(dim=-1)` matters: the last dimension is the keys. Each *query* shares out one unit of attention among the keys.
+# The other axis would let each key share itself out among the queries. The shapes are the same, no error is raised, and
+# the result is wrong. The row sums above tell.
+#
+# **Step 4, where q, k and v come from.** From the tokens, through three learned matrices: $Q = XW_Q$, $K = XW_K$, $V = XW_V$.
+# The rows of $X\in\mathbb R^{T\times C}$ are the tokens. Take three, *red cat sleeps*, with four channels each: is it an
+# adjective, a noun, a verb, and is it red? Training would find the matrices; here they are made by hand, so that you can
+# read them. A noun looks for an adjective, and a verb for a noun.
+
+# %%
+#                    adjective noun verb red
+X = torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]])  # red, cat, sleeps
+W_Q = torch.tensor([[0.0, 0], [3, 0], [0, 3], [0, 0]])  # a noun asks on channel 0, a verb on channel 1
+W_K = torch.tensor([[1.0, 0], [0, 1], [0, 0], [0, 0]])  # an adjective is found on channel 0, a noun on channel 1
+W_V = torch.tensor([[0.0, 0], [0, 1], [0, 0], [1, 0]])  # what is handed on: is it red, is it a noun
+Q, K, V = X @ W_Q, X @ W_K, X @ W_V  # (3, 4) @ (4, 2) -> (3, 2)
+weights = (Q @ K.mT).softmax(dim=-1)  # (3, 2) @ (2, 3) -> (3, 3)
+output = weights @ V  # (3, 3) @ (3, 2) -> (3, 2)
+assert (Q @ K.mT).tolist() == [[0, 0, 0], [3, 0, 0], [0, 3, 0]]
+assert output.mul(100).round().tolist() == [[33, 33], [91, 5], [5, 91]]
+
+# %%
+tables = {
+    "X": (X, 0.0, 1.6), "Q = X·W_Q": (Q, 3.3, 3.2), "K = X·W_K": (K, 3.3, 1.6), "V = X·W_V": (V, 3.3, 0.0),
+    "softmax(Q·Kᵀ)": (weights, 5.9, 2.4), "weights·V": (output, 8.7, 1.2),
+}  # fmt: skip
+figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+for name, (table, x, y) in tables.items():
+    ax.text(x, y + 1.12, f"{name}  {tuple(table.shape)}", fontsize=10)
+    for (row, column), value in np.ndenumerate(table):
+        corner = x + column * 0.6, y + 0.7 - row * 0.35
+        ax.add_patch(plt.Rectangle(corner, 0.6, 0.35, fill=False))
+        ax.text(corner[0] + 0.3, corner[1] + 0.16, f"{value:.2f}".rstrip("0").rstrip("."), ha="center", va="center")
+starts = {(2.45, 2.1): [(3.2, 3.7), (3.2, 2.1), (3.2, 0.5)], (4.6, 3.7): [(5.8, 3.1)], (4.6, 2.1): [(5.8, 2.8)]}
+for start, ends in {**starts, (7.75, 2.9): [(8.6, 2.0)], (4.6, 0.5): [(8.6, 1.6)]}.items():
+    for end in ends:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.4"})
+ax.set(xlim=(-0.1, 11), ylim=(-0.2, 4.7))
+ax.axis("off")
+viz.show(
+    figure,
+    alt="Diagram: X of 3 by 4 gives Q, K and V of 3 by 2; Q and K give weights of 3 by 3; weights and V give 3 by 2.",
+)
+
+# %% [markdown]
+# **What to see:** *cat* (second row) has the query (3, 0), which fits the key (1, 0) of *red*. So 0.91 of its attention goes there,
+# and its output says red: 0.91. *sleeps* finds *cat* in the same way. *red* asks for nothing, its scores are all 0,
+# and it gets the plain mean. Tokens may be many or few: every $W$ maps 4 channels to 2, whatever $T$ is.
 #
 # - **self-attention**（自注意力）: attention in which queries, keys and values all come from the same tokens.
 # - **cross-attention**（交叉注意力）: attention in which the queries come from one place, such as a sentence, and the keys and
@@ -264,7 +304,6 @@ for size in sizes:
     scores = (q * k).sum(dim=-1).double()
     variances.append(scores.var().item())
     scaled_variances.append((scores / size**0.5).var().item())
-claim("variance at d = 1024, divided by d", variances[-1] / 1024, near=1.0, tolerance=0.05)
 assert all(abs(variance / size - 1) < 0.05 for size, variance in zip(sizes, variances, strict=True))
 
 # %% [markdown]
@@ -288,8 +327,8 @@ by_hand = torch.diag(p) - torch.outer(p, p)
 by_autograd = torch.autograd.functional.jacobian(lambda z: z.softmax(dim=0), scores)
 steps = 1e-6 * torch.eye(5, dtype=torch.float64)
 by_differences = torch.stack([((scores + h).softmax(0) - (scores - h).softmax(0)) / 2e-6 for h in steps], dim=1)
-claim("distance to autograd", (by_hand - by_autograd).abs().max(), at_most=1e-14)
-claim("distance to finite differences", (by_hand - by_differences).abs().max(), at_most=1e-8)
+others = {"autograd": by_autograd, "finite differences": by_differences}
+claim("distance of the Jacobian", {name: (by_hand - other).abs().max() for name, other in others.items()}, at_most=1e-8)
 
 # %% [markdown]
 # Now the corner. The diagonal of $J$ adds up to $\sum_i p_i(1-p_i) = 1-\sum_i p_i^2$. If one weight is 1 and the others are 0,
@@ -322,7 +361,7 @@ right.set_ylim(0, 1)
 viz.show(
     figure, alt="Without scaling the variance grows with d and the softness falls to zero; with scaling both stay flat."
 )
-claim("diagonal sum at d = 1024, without √d", plain[-1], at_most=0.15)
+assert plain[-1] < 0.15
 claim("diagonal sum at d = 1024, with √d", scaled[-1], at_least=0.8)
 
 # %% [markdown]
@@ -512,9 +551,11 @@ hand = output_and_gradients(lambda q, k, v: attend_by_hand(q, k, v, mask), q, k,
 ours = output_and_gradients(lambda q, k, v: attention(q, k, v, mask=mask).output, q, k, v)
 fused = output_and_gradients(lambda q, k, v: fused_attention(q, k, v, causal=True), q, k, v)
 torchs = output_and_gradients(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v)
-for name, other in {"by hand": hand, "fused": fused, "PyTorch": torchs}.items():
-    largest = max((a - b).abs().max() for a, b in zip(ours, other, strict=True))
-    claim(f"largest difference, mmcourse and {name}", largest, at_most=1e-10)
+differences = {
+    name: max((a - b).abs().max() for a, b in zip(ours, other, strict=True))
+    for name, other in {"by hand": hand, "fused": fused, "PyTorch": torchs}.items()
+}
+claim("largest difference to mmcourse", differences, at_most=1e-10)
 
 # %% [markdown]
 # From here on the chapter uses the library's `attention`. You know every line of it.
@@ -599,12 +640,12 @@ def through_theirs(x):
     return theirs(x, x, x, attn_mask=~mask, need_weights=False)[0]  # here True means "blocked"!
 
 
-# %%
 reference = output_and_gradients(through_theirs, x)
+differences = {}
 for name, layer in {"by hand": hand, "mmcourse": ours}.items():
     found = output_and_gradients(lambda x, layer=layer: layer(x, mask=mask), x)
-    largest = max((a - b).abs().max() for a, b in zip(found, reference, strict=True))
-    claim(f"largest difference to nn.MultiheadAttention, {name}", largest, at_most=1e-10)
+    differences[name] = max((a - b).abs().max() for a, b in zip(found, reference, strict=True))
+claim("largest difference to nn.MultiheadAttention", differences, at_most=1e-10)
 
 # %% [markdown]
 # ### ✏️ Exercise 7 · How many numbers does it learn? ★
@@ -702,12 +743,8 @@ def rotary_score(query_place, key_place):
     return (turned_q @ turned_k.T).item()
 
 
-claim(
-    "score at places (5, 2) minus score at (105, 102)",
-    rotary_score(5, 2) - rotary_score(105, 102),
-    near=0,
-    tolerance=1e-9,
-)
+assert math.isclose(rotary_score(5, 2), rotary_score(105, 102), abs_tol=1e-9)
+print("the score at places 5 and 2 is the one at 105 and 102")
 
 # %% [markdown]
 # ## 7 · The block
@@ -720,8 +757,7 @@ claim(
 #   the change.
 # - **layer normalization**（层归一化）: bringing the channels of each token to mean 0 and variance 1, followed by a learned scale and
 #   shift.
-
-# %% [markdown]
+#
 # ```text
 #  x ──┬──► norm 1 ──► attention ────► + ──┬──► norm 2 ──► feed-forward ──► + ──► out
 #      └───────────────────────────────┘   └────────────────────────────────┘
@@ -755,7 +791,8 @@ def assemble_block(x, attend, feed_forward, norm_1, norm_2):
 check("01-block", assemble_block)
 
 # %% [markdown]
-# **Parity, part three.** The course's `Block` against PyTorch's own encoder layer with the same weights.
+# **Parity, part three.** The course's `Block` against PyTorch's own encoder layer with the same weights: outputs and
+# gradients, in float64.
 
 # %%
 from mmcourse.transformer import Block
@@ -876,12 +913,10 @@ def recall_weights(keys, values, question):
 keys, values, question, _ = recall_batch(2000)
 held = keys == question  # (B, pairs): True at the pair with the asked key
 looked_at = recall_weights(keys, values, question)
-claim("weight on the pair that holds the key", looked_at[held].mean(), at_least=0.9)
-
-# %%
 pairs = 10
-claim("recall accuracy with ten pairs, trained on six", accuracy(with_attention, recall_batch), at_least=0.9)
-pairs = 6
+longer, pairs = accuracy(with_attention, recall_batch), 6
+found = {"weight on the right pair": looked_at[held].mean(), "accuracy with ten pairs": longer}
+claim("recall by attention", found, at_least=0.9)
 
 # %% [markdown]
 # The network found the dictionary of section 2 by itself: $W_Q$ and $W_K$ compare keys and ignore values, $W_V$ hands on the value. It compares
@@ -896,7 +931,8 @@ keys, values, question, answer = recall_batch(2000)
 one_hot_keys, one_hot_values = F.one_hot(keys, key_count).float(), F.one_hot(values, value_count).float()
 table = torch.einsum("bsk,bsv->bkv", one_hot_keys, one_hot_values) / pairs  # (B, keys, values), a mean over the pairs
 found = table[torch.arange(len(table)), question[:, 0]].argmax(dim=-1)
-claim("recall accuracy of a mean of products", (found == answer[:, 0]).float().mean(), at_least=0.999)
+assert (found == answer[:, 0]).all()
+print("right in all", len(found), "cases")
 
 # %% [markdown]
 # A product ties two things together so that they survive an average; place ⊗ letter would do the same for the next task. The
@@ -961,7 +997,7 @@ def reverse_batch(size=128):
 here = F.one_hot(reverse_batch(20_000)[0], len(letters))  # (words, places, letters)
 others = here.sum(dim=1, keepdim=True) - here  # how often each letter stands at the other eleven places
 order_blind = (others.max(dim=-1).values / (length - 1)).double().mean().item()
-claim("best accuracy without order", order_blind, near=0.19, tolerance=0.02)
+assert abs(order_blind - 0.19) < 0.02
 steps = by_budget(smoke=20, standard=1000)
 seed_everything(3)
 reversers = {
@@ -979,8 +1015,7 @@ viz.show(
     figure, alt="Bars: attention with positions is at 1; the two others are near the best that works without order."
 )
 claim("reversal accuracy, attention with positions", scores["with positions"], at_least=0.98)
-claim("reversal accuracy, no positions", scores["no positions"], at_most=0.22)
-claim("reversal accuracy, mean pooling", scores["mean pooling"], at_most=0.22)
+claim("reversal accuracy", {name: scores[name] for name in ("no positions", "mean pooling")}, at_most=0.22)
 
 # %% [markdown]
 # **What to see:** the full model is right almost always; the two others are stuck at the bound. The second bar is the lesson:
@@ -1010,7 +1045,6 @@ with torch.no_grad():
     maps = record(model.block, model.embed(tokens) + model.signal).maps
     average = maps["attention"].mean(dim=(0, 1))  # (B, H, T, T) -> (T, T)
 claim("mean weight on the anti-diagonal", average.flip(1).diagonal().mean(), at_least=0.8)
-claim("rows whose largest weight is on it", (average.argmax(dim=1).flip(0) == torch.arange(12)).sum(), at_least=12)
 
 # %% [markdown]
 # **What to see:** a dark line of large weights from top right to bottom left. Row 0, where the last letter must be written, looks at column
@@ -1069,8 +1103,6 @@ writer_losses = {
 floor = (half - 1) / (2 * half - 1) * math.log(digits)
 assert round(floor, 2) == 1.05
 assert round(math.log(digits) / 11, 2) == 0.21
-
-# %%
 viz.show(
     viz.curves(writer_losses, xlabel="step", ylabel="loss", baseline={"lowest possible": floor}),
     alt="Loss over steps: run A comes down to the line of the lowest possible loss, run B falls far below it.",
@@ -1098,8 +1130,7 @@ def finish(model, text):
 truth = palindromes(1000)
 models = {"A": run_a, "B": run_b}
 whole = {run: (finish(model, truth[:, :half]) == truth).all(dim=1).double().mean() for run, model in models.items()}
-claim("palindromes finished without error, run A", whole["A"], at_least=0.95)
-claim("palindromes finished without error, run B", whole["B"], at_most=0.05)
+claim("palindromes finished without error, run A minus run B", whole["A"] - whole["B"], at_least=0.9)
 
 # %% [markdown]
 # The run with the *better* loss cannot write at all. Stop here and name the cause before you read on.
@@ -1142,15 +1173,18 @@ parts = {real.query: bert_layer.self.query, real.key: bert_layer.self.key, real.
 for mine, original in {**parts, real.out: bert_layer.output.dense}.items():
     mine.load_state_dict(original.state_dict())
 
-# %%
 inputs = tokenizer("The animal didn't cross the street because it was too tired.", return_tensors="pt")
 with torch.no_grad():
     arriving = minilm(**inputs, output_hidden_states=True).hidden_states[3]  # (1, T, 384)
     attended, original_weights = bert_layer.self(arriving)[:2]
     mine = real.attend(arriving)
     original_output = bert_layer.output.dense(attended)
-claim("difference of the weights", (mine.weights - original_weights).abs().max(), at_most=1e-5)
-claim("difference of the outputs", (mine.output - original_output).abs().max(), at_most=1e-4)
+pairs_of_results = {"weights": (mine.weights, original_weights), "outputs": (mine.output, original_output)}
+claim(
+    "difference to MiniLM’s layer",
+    {name: (a - b).abs().max() for name, (a, b) in pairs_of_results.items()},
+    at_most=1e-4,
+)
 
 # %% [markdown]
 # The same numbers. There is no secret ingredient: a network in daily use runs on the layer you wrote in section 5.
@@ -1163,7 +1197,6 @@ viz.show(
     alt="Attention map of a sentence: a sharp line one place below the diagonal, each token looks at the one before it.",
 )
 
-# %%
 claim("mean weight on the previous token", tired_weights[0, 2].diagonal(-1).mean(), at_least=0.95)
 with torch.no_grad():
     first = minilm.encoder.layer[0].attention.self
@@ -1171,7 +1204,7 @@ with torch.no_grad():
     q, k = split_heads(first.query(tokens), 12), split_heads(first.key(tokens), 12)
     spread = (q @ k.mT / 32**0.5).std(dim=-1).mean(dim=-1)[0]  # one number for each head
 claim("spread of the scores in this head", spread[2], at_least=5)
-claim("spread in the middle of the 12 heads", spread.median(), at_least=0.5, at_most=2)
+assert 0.5 < spread.median() < 2  # the middle one of the 12 heads
 
 # %% [markdown]
 # **What to see:** a line one place below the diagonal. Each word looks at the word before it: a *previous-token head*, the sister of
@@ -1200,7 +1233,7 @@ animal, street = (wide.index(noun) for noun in ("animal", "street"))
 fall = tired_weights[3, 1, place, animal] - wide_weights[3, 1, place, animal]
 lead = wide_weights[3, 1, place, animal] - wide_weights[3, 1, place, street]
 claim("fall of the weight on “animal” when the word is “wide”", fall, at_least=0.2)
-claim("lead of “animal” over “street” all the same", lead, at_least=0.05)
+assert lead > 0.05  # all the same
 
 # %% [markdown]
 # **What to see:** with *wide* the weight on *animal* falls and that on *street* rises, in the right direction. But *animal* still leads. The head
@@ -1331,8 +1364,7 @@ claim("exponent of the explicit time", slope, at_least=1.3)
 #
 # Context lengths grew with them: 512 tokens in BERT (2019), 1,024 in GPT-2 (2019), 2,048 in GPT-3 (2020), 4,096 in Llama 2 (2023), 8,192 in the
 # first Llama 3 (2024).
-
-# %% [markdown]
+#
 # **key–value cache**（键值缓存）: the stored keys and values of all earlier tokens, so that a new token computes only its own.
 #
 # How large is it? Two tensors (keys and values), for each layer, key–value head, channel and token, with 2 bytes in half
@@ -1361,7 +1393,8 @@ writer_layer, text = MultiHeadAttention(32, 4), torch.randn(1, 9, 32, generator=
 cache = KeyValueCache()
 with torch.no_grad():
     one_by_one = torch.cat([writer_layer(token, causal=True, cache=cache) for token in text.split(1, dim=1)], dim=1)
-    claim("difference with and without cache", (one_by_one - writer_layer(text, causal=True)).abs().max(), at_most=1e-5)
+    torch.testing.assert_close(one_by_one, writer_layer(text, causal=True))
+print("token by token equals all at once")
 
 # %% [markdown]
 # **One GPU, many GPUs.** On one GPU nothing in this chapter's code changes: `fit` takes model and data there. In half precision
@@ -1380,8 +1413,7 @@ with torch.no_grad():
 # 4. Read Olsson et al. (2022) on induction heads and say in ten lines what your network shows and what it does not.
 #
 # Start small: 4 keys, 4 values, 3 pairs. A good report has one figure for each question, and one honest failure.
-
-# %% [markdown]
+#
 # ## 14 · Check yourself
 
 # %%

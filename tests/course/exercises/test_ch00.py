@@ -185,6 +185,96 @@ def the_largest_magnitude(scores):
     return scores.square().max(dim=1).indices
 
 
+# --- more of each, right
+
+
+def by_nested_loops(image):
+    height, width, colors = image.shape
+    values = [[[image[y, x, c].item() / 255 for x in range(width)] for y in range(height)] for c in range(colors)]
+    return torch.tensor(values)
+
+
+def by_einsum(image):
+    return torch.einsum("hwc->chw", image.to(torch.float32)) / 255
+
+
+def by_two_transposes(image):
+    return image.transpose(1, 2).transpose(0, 1) / 255
+
+
+def counted_with_numpy(scene, sentences):
+    return np.sum([bool(caption_is_true(scene, s)) for s in sentences], dtype=np.int64)
+
+
+def counted_by_truth(scene, sentences):
+    return [caption_is_true(scene, s).truth.value for s in sentences].count("true")
+
+
+def counted_down(scene, sentences):
+    return len(sentences) - sum(not caption_is_true(scene, s) for s in sentences)
+
+
+def counted_by_recursion(scene, sentences):
+    if not sentences:
+        return 0
+    return bool(caption_is_true(scene, sentences[0])) + counted_by_recursion(scene, sentences[1:])
+
+
+def best_by_numpy(scores):
+    return scores.numpy().argmax(axis=1)
+
+
+def best_by_topk(scores):
+    return scores.topk(1, dim=1).indices.squeeze(1)
+
+
+def best_as_list(scores):
+    return [row.index(max(row)) for row in scores.tolist()]
+
+
+# --- more of each, wrong
+
+
+def keeps_large_values_in_numpy(image):
+    return np.transpose(image.numpy(), (2, 0, 1)).astype(np.float32)
+
+
+def mirrors_in_numpy(image):
+    return np.transpose(image.numpy() / 255.0, (2, 1, 0)).astype(np.float32)
+
+
+def divides_the_bytes(image):
+    return (torch.movedim(image, -1, 0) // 255).to(torch.float32)
+
+
+def counts_the_list(scene, sentences):
+    return len([caption_is_true(scene, s) for s in sentences])
+
+
+def compares_with_the_word(scene, sentences):
+    return [caption_is_true(scene, s) for s in sentences].count("true")
+
+
+def counts_a_set(scene, sentences):
+    return sum(bool(caption_is_true(scene, s)) for s in dict.fromkeys(sentences))
+
+
+def columns_in_numpy(scores):
+    return np.argmax(scores.numpy(), axis=0)
+
+
+def worst_by_sorting(scores):
+    return scores.sort(dim=1).indices[:, 0]
+
+
+def one_place_in_numpy(scores):
+    return int(np.argmax(scores.numpy()))
+
+
+def largest_without_sign(scores):
+    return scores.abs().topk(1, dim=1).indices[:, 0]
+
+
 RIGHT = [
     ("00-numbers", 12288),
     ("00-numbers", torch.zeros(64, 64, 3).numel()),
@@ -200,6 +290,18 @@ RIGHT = [
     ("00-best-sentence", by_max),
     ("00-best-sentence", by_sorting),
     ("00-best-sentence", by_rows),
+    ("00-numbers", np.float32(12288)),
+    ("00-to-tensor", by_nested_loops),
+    ("00-to-tensor", by_einsum),
+    ("00-to-tensor", by_two_transposes),
+    ("00-count-true", counted_with_numpy),
+    ("00-count-true", counted_by_truth),
+    ("00-count-true", counted_down),
+    ("00-count-true", counted_by_recursion),
+    ("00-chance", np.int32(200)),
+    ("00-best-sentence", best_by_numpy),
+    ("00-best-sentence", best_by_topk),
+    ("00-best-sentence", best_as_list),
 ]
 
 WRONG = [
@@ -239,6 +341,18 @@ WRONG = [
     ("00-best-sentence", the_whole_ranking, "whole ranking"),
     ("00-best-sentence", both_results, "pair of values and places"),
     ("00-best-sentence", the_largest_magnitude, "absolute value"),
+    ("00-numbers", torch.tensor(64 * 64), "number of pixels"),
+    ("00-to-tensor", keeps_large_values_in_numpy, "from 0 to 255"),
+    ("00-to-tensor", mirrors_in_numpy, "changed places"),
+    ("00-to-tensor", divides_the_bytes, "Whole-number division"),
+    ("00-count-true", counts_the_list, "counted every sentence"),
+    ("00-count-true", compares_with_the_word, "without a comparison"),
+    ("00-count-true", counts_a_set, "repeated sentence once"),
+    ("00-chance", np.array(400.0), "two different answers"),
+    ("00-best-sentence", columns_in_numpy, "searched down the columns"),
+    ("00-best-sentence", worst_by_sorting, "worst sentence"),
+    ("00-best-sentence", one_place_in_numpy, "Without dim"),
+    ("00-best-sentence", largest_without_sign, "absolute value"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from answers import Answers
 from torch.nn import functional as F
@@ -390,6 +391,133 @@ def block_lost_attention(x, attend, feed_forward, norm_1, norm_2):
 def block_without_norms(x, attend, feed_forward, norm_1, norm_2):
     x = x + attend(x)
     return x + feed_forward(x)
+
+
+# --- more of each: NumPy, loops, einsum, float64 ------------------------------------------------------------------
+
+
+@right("01-attend-one")
+def attend_one_by_numpy(query, keys, values):
+    scores = keys.numpy() @ query.numpy()
+    shares = np.exp(scores - scores.max())
+    return shares @ values.numpy() / shares.sum()
+
+
+@right("01-attend-one")
+def attend_one_by_logsumexp(query, keys, values):
+    scores = (keys * query).sum(dim=1)
+    return torch.einsum("s,se->e", (scores - scores.logsumexp(0)).exp(), values)
+
+
+@wrong("01-attend-one", "plain mean")
+def attend_one_mean_by_numpy(query, keys, values):
+    return values.numpy().mean(axis=0)
+
+
+@wrong("01-attend-one", "argmax")
+def attend_one_best_by_numpy(query, keys, values):
+    return values.numpy()[np.argmax(keys.numpy() @ query.numpy())]
+
+
+@right("01-scaled-attention")
+def scaled_by_rows(q, k, v):
+    rows = [(row.unsqueeze(-2) @ k.mT / row.shape[-1] ** 0.5).softmax(-1) @ v for row in q.unbind(-2)]
+    return torch.cat(rows, dim=-2)
+
+
+@right("01-scaled-attention")
+def scaled_on_both_sides(q, k, v):
+    root = q.shape[-1] ** 0.25
+    return torch.softmax((q / root) @ (k / root).swapaxes(-1, -2), dim=-1) @ v
+
+
+@wrong("01-scaled-attention", "not divided by √d")
+def scaled_not_by_einsum(q, k, v):
+    return torch.einsum("...ts,...se->...te", torch.einsum("...td,...sd->...ts", q, k).softmax(-1), v)
+
+
+@wrong("01-scaled-attention", "over the queries")
+def scaled_along_the_first(q, k, v):
+    return torch.softmax(q @ k.mT * q.shape[-1] ** -0.5, dim=-2) @ v
+
+
+@right("01-softmax-backward")
+def backward_by_einsum(weights, grad):
+    return weights * grad - weights * torch.einsum("...s,...s->...", weights, grad).unsqueeze(-1)
+
+
+@right("01-softmax-backward")
+def backward_by_numpy(weights, grad):
+    p, g = weights.numpy(), grad.numpy()
+    return p * (g - np.sum(p * g, axis=-1, keepdims=True))
+
+
+@wrong("01-softmax-backward", "p · g alone")
+def backward_product_by_numpy(weights, grad):
+    return weights.numpy() * grad.numpy()
+
+
+@wrong("01-softmax-backward", "sign")
+def backward_turned(weights, grad):
+    return weights * ((weights * grad).sum(-1, keepdim=True) - grad)
+
+
+@right("01-causal-mask")
+def causal_by_numpy(length):
+    return np.tril(np.ones((length, length), dtype=bool))
+
+
+@right("01-causal-mask")
+def causal_by_counting(length):
+    return torch.eye(length).cumsum(dim=0).bool()
+
+
+@wrong("01-causal-mask", "diagonal is missing")
+def causal_strict_by_numpy(length):
+    return np.tril(np.ones((length, length), dtype=bool), k=-1)
+
+
+@wrong("01-causal-mask", "turned over")
+def causal_upper_by_numpy(length):
+    return np.triu(np.ones((length, length), dtype=bool))
+
+
+@right("01-masked-attention")
+def masked_by_where(q, k, v, mask):
+    weights = torch.where(mask, q @ k.mT / q.shape[-1] ** 0.5, -torch.inf).softmax(-1)
+    return torch.where(mask, weights, 0.0) @ v
+
+
+@wrong("01-masked-attention", "not used")
+def masked_forgotten_by_hand(q, k, v, mask):
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+@right("01-merge-heads")
+def merge_by_einsum(x):
+    return torch.einsum("bhtd->bthd", x).reshape(x.shape[0], x.shape[2], -1)
+
+
+@right("01-merge-heads")
+def merge_by_numpy(x):
+    b, h, t, d = x.shape
+    return np.swapaxes(x.numpy(), 1, 2).reshape(b, t, h * d)
+
+
+@wrong("01-merge-heads", "averaged")
+def merge_averaged_by_numpy(x):
+    return x.numpy().mean(axis=1)
+
+
+right("01-parameter-count")(np.int64(4 * 512 * 513))
+wrong("01-parameter-count", "biases are missing")(4 * 512**2.0)
+
+
+@right("01-block")
+def block_with_names(x, attend, feed_forward, norm_1, norm_2):
+    change = attend(norm_1(x))
+    middle = x.clone().add_(change)
+    return middle + feed_forward(norm_2(middle))
 
 
 # --- the tests ----------------------------------------------------------------------------------------------------
