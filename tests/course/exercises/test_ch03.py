@@ -306,7 +306,7 @@ def encode_used_twice(text, merges):
     return tokens
 
 
-@wrong("03-encode")
+@wrong("03-encode", "Whatever spells")
 def encode_by_letters(text, merges):
     tokens = list(text)
     for pair in merges:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 
 from mmcourse.course.exercise import Case, Exercise, Mistake
@@ -54,9 +52,17 @@ def _longest_first(text, merges):
 
 
 def _spelled(text, merges):
-    """Cuts out whatever spells the new token, one merge after the other, the last first."""
-    names = [re.escape(first + second) for first, second in reversed(merges)]
-    return re.findall("|".join([*names, "."]), text, flags=re.DOTALL)
+    """Joins whatever neighbors spell the new token, however they were cut."""
+    tokens = list(text)
+    for pair in merges:
+        merged, place = [], 0
+        while place < len(tokens):
+            joined = tokens[place : place + 2]
+            fits = len(joined) == 2 and "".join(joined) == "".join(pair)
+            merged.append("".join(joined) if fits else tokens[place])
+            place += 1 + fits
+        tokens = merged
+    return tokens
 
 
 def _once_each(text, merges):
@@ -115,8 +121,8 @@ EXERCISE = Exercise(
             answer=_longest_first,
         ),
         Mistake(
-            message="Whatever spells the new token is cut out of the text. A merge joins two *tokens* that stand side "
-            "by side: c + at is another pair than ca + t.",
+            message="Whatever spells the new token is joined. A merge joins its own two tokens: c + at is another pair "
+            "than ca + t.",
             answer=_spelled,
         ),
         Mistake(
