@@ -18,7 +18,7 @@
 #
 # **After this chapter you can**
 #
-# - train a tokenizer by hand and say what it costs;
+# - train a tokenizer by hand, cut new words with it, and say what it costs;
 # - build a GPT from chapter 01's block and train it to within 3 percent of the exact entropy;
 # - turn the knobs of sampling and say what each one risks;
 # - write with a key–value cache, and prove that it changes nothing;
@@ -26,7 +26,7 @@
 #
 # **You need** chapter 01's block and chapter 02's loss.
 #
-# **Time**: about 75 minutes to read, 2 minutes to run, 80 minutes for the exercises.
+# **Time**: about 75 minutes to read, 2 minutes to run, 90 minutes for the exercises.
 #
 # ```text
 #   text  ──►  language model ─┐   ◄── you are here
@@ -103,8 +103,7 @@ viz.show(
     figure,
     alt="A picture, and for each word of its caption the surprise of two readers; at the repeated noun they differ.",
 )
-claim("surprise at the repeated noun, one word remembered", one_word[5], at_least=3)
-claim("surprise at the repeated noun, all words remembered", all_words[5], at_most=0.01)
+claim("surprise that a long memory saves at the repeated noun", one_word[5] - all_words[5], at_least=3)
 claim("minus log P(caption), by counting", sum(all_words), near=-caption_log_prob(caption), tolerance=0.6)
 
 # %% [markdown]
@@ -233,12 +232,56 @@ for _ in range(60):
 print([a + b for a, b in merges[:12]])
 
 # %% [markdown]
-# The beginnings of words come first, and pieces that many words share, such as *nd* and *er*. **Parity:** the
+# The beginnings of words come first, and pieces that many words share, such as *nd* and *er*.
+#
+# ### How learned merges cut a new text
+#
+# The counts are thrown away now. What was learned is the *list of merges, in order*. A new word begins as characters, and
+# the merges go over it one after the other, the first learned first. Nothing is counted, and nothing is looked up as a
+# whole. Say that four merges were learned, and *catfish* comes, which no training text held:
+#
+# | merge | the word after it |
+# |---|---|
+# | – | Ġ · c · a · t · f · i · s · h |
+# | 1: a + t | Ġ · c · **at** · f · i · s · h |
+# | 2: c + at | Ġ · **cat** · f · i · s · h |
+# | 3: o + g | Ġ · cat · f · i · s · h |
+# | 4: Ġ + cat | **Ġcat** · f · i · s · h |
+#
+# Merge 3 fits nowhere and changes nothing. Merge 4 could not have come before 1 and 2: it needs what they make. Where two
+# merges want the same letter, the earlier one gets it.
+#
+# ### ✏️ Exercise 3 · Cut a new word ★★
+#
+# *Goal: cut a word that was never seen with merges that were learned from others. About 10 minutes.*
+#
+# `text` is one word, `merges` a list of pairs of tokens in the order in which they were learned. Return the list of tokens.
+# Your `merge` from exercise 2 is one step of it; if you skipped it, `merge_pair(tokens, pair, pair[0] + pair[1])` does the same.
+
+
+# %% tags=["exercise"] id="03-encode"
+def encode(text, merges):
+    """A word and the merges, in order -> the list of its tokens."""
+    ### BEGIN SOLUTION
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_pair(tokens, pair, pair[0] + pair[1])
+    return tokens
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+check("03-encode", encode)
+
+# %% [markdown]
+# **Parity:** the
 # library's tokenizer must learn the same merges, and so must the `tokenizers` library, on which the large models
 # rely. Both must also cut any text alike, Chinese and emoji included.
 
 # %%
 import tokenizers
+
+from mmcourse.course.exercises import find
 
 ours = BytePairTokenizer.train(few, len(vocabulary))
 theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
@@ -254,6 +297,10 @@ theirs.train_from_iterator(
 )
 assert list(ours.merges) == merges
 assert theirs.get_vocab() == ours.ids
+cut_word = find("03-encode").reference
+assert [token for word in ("a", "Ġsmall", "Ġcatfish") for token in cut_word(word, merges)] == ours.tokens(
+    "a small catfish"
+)
 for text in ("a small catfish", "两只猫 and a 🦊"):
     assert ours.encode(text) == theirs.encode(text).ids
     assert ours.decode(ours.encode(text)) == text
@@ -307,7 +354,7 @@ print(tokenizer.encode(caption, add_special=True))
 #
 # $$P(b\mid a)=\frac{n_{ab}+k}{\sum_c (n_{ac}+k)}$$
 #
-# ### ✏️ Exercise 3 · From counts to a bigram model ★
+# ### ✏️ Exercise 4 · From counts to a bigram model ★
 #
 # *Goal: turn counts into probabilities, with no zero among them. About 5 minutes.*
 #
@@ -330,7 +377,7 @@ check("03-bigram", bigram_probabilities)
 # Every model here answers the same question: at each place, what comes next? So inputs and targets are the same row
 # of tokens, one place apart.
 #
-# ### ✏️ Exercise 4 · Inputs and targets ★
+# ### ✏️ Exercise 5 · Inputs and targets ★
 #
 # *Goal: line up each token with the one that comes after it. About 5 minutes.*
 #
@@ -376,12 +423,40 @@ unigram, bigram = (model(len(tokenizer), k=0.1).count(x, y) for model in (Unigra
 unigram_loss, bigram_loss = val_loss(unigram), val_loss(bigram)
 claim("loss of the unigram model", unigram_loss, near=3.55, tolerance=0.03)
 claim("loss of the bigram model", bigram_loss, near=1.84, tolerance=0.05)
-claim("perplexity of the unigram model", math.exp(unigram_loss), near=34.7, tolerance=1.3)
-claim("perplexity of the bigram model", math.exp(bigram_loss), near=6.3, tolerance=0.4)
 
 # %% [markdown]
-# Knowing the last word removes most of the doubt, from 35 choices to about 6. But the entropy allows for 4, and the
-# bigram model has no way to get there. It writes like this:
+# Knowing the last word removes most of the doubt, from $e^{3.55}=35$ choices to $e^{1.84}=6$.
+#
+# **Must one count?** Forget the counts and *train* the same table, as everything after it will be trained. One row of logits for each
+# token, all zero at first, so that every next token is equally likely. The gradient of cross-entropy is what you said minus
+# what was true (chapter 02): for the row of token $a$, its softmax minus the shares of what followed $a$. Step downhill, a
+# thousand times.
+
+# %%
+follows = bigram.counts.double()
+how_often = follows.sum(dim=1, keepdim=True)  # (V, 1): how often each token was the last word
+truth = follows / how_often.clamp(min=1)  # counting, without the k
+table, falling = torch.zeros_like(follows), []
+for _ in progress(range(by_budget(smoke=20, standard=1000)), "a bigram by gradient"):
+    says = table.softmax(dim=1)
+    falling.append(-(follows * says.log()).sum().item() / follows.sum().item())
+    table -= 2 * (says - truth)  # p − y, each row a mean over the places where its token stands
+counted = -torch.xlogy(follows, truth).sum().item() / follows.sum().item()
+
+# %%
+lines = {"by gradient": (range(1, len(falling) + 1), falling)}
+figure = viz.curves(lines, ylabel="training loss", baseline={"counting": counted}, logx=True)
+viz.show(figure, alt="The loss of a table trained by gradient falls from log 164 to that of the counted table.")
+apart = (table.softmax(dim=1) - truth).abs() * (how_often > 0)
+claim("loss by gradient, minus loss by counting,", falling[-1] - counted, at_least=0.0, at_most=0.01)
+claim("largest difference of a probability", apart.max(), at_most=0.01)
+
+# %% [markdown]
+# **What to see:** training starts at $\log 164=5.1$ and arrives at the table that counting gives at once. Counting *is* the best answer for
+# a table: there the gradient, softmax minus shares, is zero. What gradients buy is that they work where nobody can count:
+# in a network whose rows share what they learn.
+#
+# But the entropy allows for 4 choices, and no bigram model has a way to get there. It writes like this:
 
 # %%
 from mmcourse import decoding
@@ -423,7 +498,7 @@ claim("share of its captions that the grammar can draw", possible(by_bigram), at
 # The score of a token is the dot product of its own row with what the last block says. So the model aims at the
 # vector of the word that it expects.
 #
-# ### ✏️ Exercise 5 · Put the GPT together ★★★
+# ### ✏️ Exercise 6 · Put the GPT together ★★★
 #
 # *Goal: go from tokens to logits through embedding, positions, blocks and a tied head. About 15 minutes.*
 #
@@ -487,7 +562,7 @@ library.load_state_dict(
     {f"decoder.{name}" if name.startswith(("blocks", "norm")) else name: w for name, w in weights.items()}
 )
 with torch.no_grad():
-    claim("largest difference to the library's GPT", (mine(val_x[:8]) - library(val_x[:8])).abs().max(), at_most=1e-5)
+    torch.testing.assert_close(mine(val_x[:8]), library(val_x[:8]), rtol=0, atol=1e-5)
 assert config.parameters == sum(p.numel() for p in mine.parameters())
 assert by_budget(smoke=True, standard=config.parameters == 112_128)
 print(f"{config.parameters:,} numbers to learn")
@@ -504,7 +579,7 @@ gpt2.transformer.wpe.weight.data *= 10
 twin = from_hf_gpt2(gpt2).eval()
 prompt = torch.randint(4, 164, (2, 6), generator=generator)
 with torch.no_grad():
-    claim("largest difference to GPT-2", (twin(prompt) - gpt2(prompt).logits).abs().max(), at_most=1e-4)
+    torch.testing.assert_close(twin(prompt), gpt2(prompt).logits, rtol=0, atol=1e-4)
 fifty = {"max_new_tokens": 50, "min_new_tokens": 50, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
 theirs = gpt2.generate(prompt, attention_mask=torch.ones_like(prompt), **fifty)
 assert torch.equal(decoding.greedy(twin.stepper(), prompt, max_length=56).tokens, theirs)
@@ -512,14 +587,15 @@ assert len(theirs.unique()) > 10
 print("the same 50 greedy tokens, twice")
 
 # %% [markdown]
-# What remains is a loss and a loop. It sits in `fit`: AdamW, a step size that rises for some steps (the *warm-up*, while AdamW
-# still learns how large the gradients are) and then falls along a cosine, and many safeguards.
+# What remains is a loss and a loop. It sits in `fit`, with three ideas. *AdamW* divides each weight's gradient by its usual size,
+# so that every weight moves at its own pace, and pulls all weights a little toward 0. The *warm-up* lets the steps grow
+# from almost nothing at first, while AdamW still learns how large the gradients are. Then they shrink along a cosine, so that
+# the end is calm. (A *one-cycle* schedule, chapters 00 and 01, is the same rise and fall under another name.)
 
 # %%
 import copy
 
 from mmcourse.course.exercise import grade
-from mmcourse.course.exercises import find
 from mmcourse.losses import cross_entropy
 from mmcourse.train import Batches, Schedule, fit
 
@@ -532,7 +608,7 @@ def loss_of(model, batch):
 
 
 # %% [markdown]
-# **Your own model first.** The next cell trains your function from exercise 5 for 150 steps, if it passed its check;
+# **Your own model first.** The next cell trains your function from exercise 6 for 150 steps, if it passed its check;
 # otherwise the library's stands in.
 
 # %%
@@ -599,9 +675,6 @@ viz.show(
     figure,
     alt="Validation loss falls below the bigram at once and approaches the entropy; the gap ends below 3 percent.",
 )
-claim("gap after a quarter of the steps, in percent", gap[len(gap) // 4 - 1], at_least=4)
-claim("bigram loss, divided by the exact entropy", bigram_loss / exact.per_token, near=1.345, tolerance=0.03)
-claim("unigram loss, divided by the exact entropy", unigram_loss / exact.per_token, near=2.59, tolerance=0.05)
 
 # %% [markdown]
 # **What to see:** on the left the whole story. The unigram stands at 2.6 times the entropy, the bigram a third above
@@ -620,29 +693,31 @@ def surprises(model, text):
     return cross_entropy(model(inputs), targets, reduction="none")[0].tolist()
 
 
-figure, ax = plt.subplots(figsize=(8, 3))
-readers = {
-    "bigram": surprises(bigram, caption),
-    "after 200 steps": surprises(snapshots[len(snapshots) // 10 - 1], caption),
-    "GPT": surprises(gpt, caption),
-}
-for shift_by, (name, bars), color in zip(
-    (-0.27, 0, 0.27), readers.items(), (viz.ORANGE, viz.SKY, viz.BLUE), strict=True
-):
-    ax.bar(spots + shift_by, bars, 0.27, label=name, color=color)
-ax.set_xticks(spots, words[1:])
-ax.set_ylabel("surprise, nats")
-ax.legend()
-viz.show(
-    figure,
-    alt="Surprise of each word for three models; at the repeated noun only the finished GPT is hardly surprised.",
-)
-claim("surprise at the repeated noun, after 200 steps", readers["after 200 steps"][5], at_least=3)
-claim("surprise at the repeated noun, GPT", readers["GPT"][5], at_most=0.2)
+repeats = [text for text in val_texts[:1000] if " another " in text]
+repeat_x, repeat_y = shift(tokenizer.encode_batch(repeats, add_special=True).ids, pad_id=tokenizer.pad_id)
+noun_next = repeat_x == tokenizer.ids["another"]  # (N, T): here the noun must come again
+
+
+@torch.no_grad()
+def at_noun(model):
+    """Mean surprise at the repeated noun."""
+    return cross_entropy(model(repeat_x), repeat_y, ignore_index=IGNORED, reduction="none")[noun_next].mean().item()
+
+
+# %%
+noun = [at_noun(snapshot) for snapshot in snapshots]
+levels = {"bigram": at_noun(bigram), "knows the noun": 0.0}
+figure = viz.curves({"": (at, noun)}, ylabel="surprise at the repeated noun", baseline=levels, markers=True)
+viz.show(figure, alt="Surprise at the repeated noun by step: level with the bigram at first, near 0 at the end.")
+best_of_shelf = min(noun[: max(1, len(noun) // 4)])
+claim("lead over the bigram there, in the first quarter,", levels["bigram"] - best_of_shelf, at_most=0.3)
+claim("surprise at the repeated noun, finished GPT", noun[-1], at_most=0.2)
 
 # %% [markdown]
-# **What to see:** the young model writes *another* and has no idea which noun comes. The finished one knows. Between
-# them lies the second fall: it has learned to *look back* and copy. Attention shows where it looks.
+# **What to see:** every dot is the model at one moment of its training, asked on validation captions with *another* in
+# them. For a quarter of the training, the shelf, it knows no more about the noun than the bigram: it writes *another* and has no idea
+# which noun comes. Then the surprise falls, step by step and over several hundred steps, to almost nothing. This is the second fall:
+# the model has learned to *look back* and copy, for all nouns at once. Attention shows where it looks.
 
 # %%
 from mmcourse.attention import record
@@ -815,10 +890,10 @@ viz.show(
     viz.bars(bars, ylabel="surprise of the text, nats", highlight="typical caption"),
     alt="Surprise of whole texts: greedy and beams find texts of about 8 nats, a typical caption has about 10.7.",
 )
-claim("surprise by the widest beam, minus the greedy one's", scores["greedy"] - scores["beam of 64"], at_most=1e-4)
+assert scores["beam of 64"] > scores["greedy"] - 1e-4
 claim("surprise of a typical caption, minus the widest beam's", typical + scores["beam of 64"], near=2.8, tolerance=0.6)
 likeliest = min(-caption_log_prob(text) for text in val_texts)
-claim("surprise of the likeliest captions by the grammar", likeliest, near=7.99, tolerance=0.01)
+assert by_budget(smoke=True, standard=abs(likeliest - 7.99) < 0.01)
 
 # %% [markdown]
 # **What to see:** greedy goes wrong early and cannot turn back; a wide beam finds a text near the true optimum of
@@ -833,7 +908,7 @@ claim("surprise of the likeliest captions by the grammar", likeliest, near=7.99,
 # The k of top-k is the same everywhere. Top-p adapts: where one word is sure it keeps one, where many fit it keeps
 # many.
 #
-# ### ✏️ Exercise 6 · Keep the nucleus ★★★
+# ### ✏️ Exercise 7 · Keep the nucleus ★★★
 #
 # *Goal: drop the unlikely tail, however many tokens that is. About 15 minutes.*
 #
@@ -933,7 +1008,7 @@ claim("share of captions that are true of a given picture", hits / (len(written)
 # model computes for them the same keys and values as before, since nobody saw what came later. Chapter 01 counted the
 # memory that it takes to keep them. Here is the step that uses them.
 #
-# ### ✏️ Exercise 7 · One step with a cache ★★
+# ### ✏️ Exercise 8 · One step with a cache ★★
 #
 # *Goal: let a new token attend to all earlier ones without computing them again. About 15 minutes.*
 #
@@ -1012,7 +1087,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
 viz.curves(read, xlabel="tokens written", ylabel="tokens read", log=True, logx=True, markers=True, ax=left)
 viz.curves(timed, xlabel="tokens written", ylabel="seconds", log=True, logx=True, markers=True, ax=right)
 viz.show(figure, alt="Tokens read and seconds against tokens written: without a cache both grow faster than with it.")
-claim("tokens read without a cache, for each with it, at the end", read["no cache"][1][-1] / lengths[-1], at_least=100)
+assert by_budget(smoke=True, standard=read["no cache"][1][-1] / lengths[-1] > 128)
 
 # %% [markdown]
 # **What to see:** on the left the count, exactly: at 256 tokens the cache saves a factor of 128. On the right the
@@ -1053,14 +1128,13 @@ viz.show(
 )
 last = {name: sum(values[-20:]) / 20 for name, values in losses.items()}
 claim("last loss of run A", last["A"], at_least=1.37, at_most=1.65)
-claim("last loss of run B", last["B"], at_most=0.1)
-claim("last loss of run C", last["C"], at_most=1.1)
+claim("last loss of the patients", {"B": last["B"], "C": last["C"]}, at_most=1.1)
 claim("share of sentences by run B", good["B"], at_most=0.05)
 claim("share of sentences by run C, minus run A's", good["C"] - good["A"], near=0, tolerance=0.15)
 
 # %% [markdown]
 # **What to see:** B and C both dive below the entropy, which is impossible. B then writes nothing of use; C writes
-# sentences, about as many as A. Chapter 01's test (change the last token, see whether earlier outputs move) finds nothing in either: both
+# sentences, not many fewer than A. Chapter 01's test (change the last token, see whether earlier outputs move) finds nothing in either: both
 # masks are right. Name the two causes before you read on.
 
 # %% [markdown]
@@ -1082,10 +1156,10 @@ def targets_per_text(targets):
 
 
 assert [asks_for_what_it_shows(*trainings[name]) for name in "ABC"] == [False, True, False]
-claim("targets a text in run A", targets_per_text(trainings["A"][1]), near=exact.tokens_per_caption, tolerance=0.05)
-claim("targets a text in run C", targets_per_text(trainings["C"][1]), near=13, tolerance=0.01)
+assert abs(targets_per_text(trainings["A"][1]) - exact.tokens_per_caption) < 0.05
+assert by_budget(smoke=True, standard=targets_per_text(trainings["C"][1]) == 13)
 repeated = decoding.greedy(patients["B"].stepper(), begin, max_length=12).tokens == tokenizer.bos_id
-claim("share of `<bos>` in what run B writes", repeated.double().mean(), at_least=0.99)
+assert by_budget(smoke=True, standard=bool(repeated.all()))
 repaired = last["C"] * targets_per_text(trainings["C"][1]) / targets_per_text(trainings["A"][1])
 claim("loss of run C a real token, minus run A's,", repaired - last["A"], near=0, tolerance=0.1)
 
@@ -1122,7 +1196,7 @@ claim("loss of run C a real token, minus run A's,", repaired - last["A"], near=0
 # BERT asks for 15 percent of the tokens. Real text holds no masks, so it does not always show one: of the chosen
 # tokens 80 percent become a mask, 10 percent another token, and 10 percent stay as they are.
 #
-# ### ✏️ Exercise 8 · Hide some tokens ★★
+# ### ✏️ Exercise 9 · Hide some tokens ★★
 #
 # *Goal: make inputs and targets for a masked language model. About 10 minutes.*
 #
@@ -1285,8 +1359,7 @@ claim("share of sentences, one after the other by the GPT", 1 - shares["no sente
 # | writes | yes, token by token | not by itself |
 # | probability of a text | yes, exactly | no |
 # | vectors for reading | of the left side | of both sides: chapter 05 uses them |
-
-# %% [markdown]
+#
 # ## 11 · On real data: names that people gave
 #
 # No grammar wrote these: 1,690 names of drawings, such as *face with rolling eyes*. Nobody knows their entropy. And
@@ -1365,7 +1438,6 @@ viz.show(figure, alt="The loss on training names keeps falling, the loss on unse
 lowest = min(curves["unseen names"])
 on_captions = mean_loss(gpt, val_x, val_y) - mean_loss(gpt, x[:6000], y[:6000])
 claim("validation loss minus training loss on captions", on_captions, near=0, tolerance=0.03)
-claim("loss on unseen names at the end, minus the lowest", curves["unseen names"][-1] - lowest, at_least=0.01)
 claim(
     "gap between unseen and seen names at the end",
     curves["unseen names"][-1] - curves["names seen in training"][-1],
@@ -1449,8 +1521,7 @@ assert round(30.84e6 * 2 / 1e6) == 62  # million dollars
 #
 # **One GPU** changes nothing in this code: `.to("cuda")` on model and batches, and `fit` turns to half precision.
 # Take larger batches, or the card waits. **On many**, each gets its share of the batch; chapter 15 does it.
-
-# %% [markdown]
+#
 # ## 13 · Open project
 #
 # Write a language model for a text of your own: recipes, song titles, commit messages, Chinese poems.
@@ -1462,8 +1533,7 @@ assert round(30.84e6 * 2 / 1e6) == 62  # million dollars
 #    embeddings? One figure, gap against seconds.
 #
 # A good report has one figure a question, a baseline in every figure, and one thing that did not work.
-
-# %% [markdown]
+#
 # ## 14 · Check yourself
 
 # %%

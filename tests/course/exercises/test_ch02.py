@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import torch
 from answers import Answers
 from torch.nn import functional as F
@@ -438,6 +439,135 @@ def calibration_with_nan(probabilities, targets, bins):
         held = (sure > low) & (sure <= high)
         error += held.float().mean() * abs(sure[held].mean() - right[held].mean())
     return error
+
+
+# --- answers in other styles ---------------------------------------------------------------------------------------
+
+
+@right("02-mean-surprise")
+def surprise_by_numpy(probabilities, targets):
+    table = probabilities.double().numpy()
+    return float(-np.log(table[np.arange(len(table)), targets.numpy()]).mean())
+
+
+@right("02-mean-surprise")
+def surprise_by_einsum(probabilities, targets):
+    y = F.one_hot(targets, probabilities.shape[1]).to(probabilities.dtype)
+    return -torch.einsum("nc,nc->n", y, probabilities).log().sum() / targets.numel()
+
+
+@wrong("02-mean-surprise", "bits")
+def surprise_by_log2(probabilities, targets):
+    return -torch.log2(torch.gather(probabilities, 1, targets.unsqueeze(1))).mean()
+
+
+@wrong("02-mean-surprise", "sign is missing")
+def surprise_by_numpy_uphill(probabilities, targets):
+    return -surprise_by_numpy(probabilities, targets)
+
+
+@right("02-log-sum-exp")
+def lse_in_float64(z):
+    top = z.double().amax(-1, keepdim=True)
+    return (top + torch.log(torch.exp(z.double() - top).sum(-1, keepdim=True))).squeeze(-1).to(z.dtype)
+
+
+@right("02-log-sum-exp")
+def lse_by_log_softmax(z):
+    return (z - torch.log_softmax(z, -1))[..., 0]
+
+
+@wrong("02-log-sum-exp", "never added again")
+def lse_by_logaddexp_shifted(z):
+    return torch.logsumexp(z - z.max(-1, keepdim=True).values, -1)
+
+
+@wrong("02-log-sum-exp", "maximum alone")
+def lse_by_sorting(z):
+    return torch.sort(z, -1, descending=True).values[..., 0]
+
+
+@right("02-cross-entropy")
+def ce_with_a_loop(logits, targets):
+    losses = [torch.logsumexp(row, 0) - row[target] for row, target in zip(logits, targets, strict=True)]
+    return torch.stack(losses).mean()
+
+
+@right("02-cross-entropy")
+def ce_by_differences(logits, targets):
+    right = logits[torch.arange(len(targets)), targets]
+    return torch.logsumexp(logits - right[:, None], 1).mean()
+
+
+@wrong("02-cross-entropy", "sum over the samples")
+def ce_by_torch_summed(logits, targets):
+    return F.cross_entropy(logits, targets, reduction="sum")
+
+
+@wrong("02-cross-entropy", "sign is turned")
+def ce_likelihood(logits, targets):
+    return torch.log_softmax(logits, 1).gather(1, targets.view(-1, 1)).mean()
+
+
+@right("02-gradient")
+def gradient_with_loops(logits, targets):
+    rows = []
+    for row, target in zip(logits, targets.tolist(), strict=True):
+        p = torch.softmax(row, 0)
+        p[target] -= 1
+        rows.append(p / len(logits))
+    return torch.stack(rows)
+
+
+@right("02-gradient")
+def gradient_by_exp_of_log_softmax(logits, targets):
+    y = torch.eye(logits.shape[-1], dtype=logits.dtype)[targets]
+    return (torch.log_softmax(logits, -1).exp() - y).div(logits.shape[0])
+
+
+@wrong("02-gradient", "gradient of the sum")
+def gradient_by_autograd_of_sum(logits, targets):
+    z = logits.detach().clone().requires_grad_()
+    return torch.autograd.grad(F.cross_entropy(z, targets, reduction="sum"), z)[0]
+
+
+@right("02-label-smoothing")
+def smooth_by_scatter(targets, classes, smoothing):
+    rows = torch.full((len(targets), classes), smoothing / classes)
+    return rows.scatter_add(1, targets[:, None], torch.full((len(targets), 1), 1 - smoothing))
+
+
+@right("02-label-smoothing")
+def smooth_by_comparing(targets, classes, smoothing):
+    y = (targets[:, None] == torch.arange(classes)).double()
+    return y - smoothing * (y - 1 / classes)
+
+
+@wrong("02-label-smoothing", "ε is not used")
+def smooth_by_eye(targets, classes, smoothing):
+    return torch.eye(classes)[targets]
+
+
+@right("02-calibration-error")
+def calibration_by_masks(probabilities, targets, bins):
+    top = probabilities.max(1)
+    place = torch.floor(top.values * bins).clip(0, bins - 1)
+    gaps = [(top.values - (top.indices == targets).float())[place == b].sum().abs() for b in range(bins)]
+    return sum(gaps) / len(targets)
+
+
+@wrong("02-calibration-error", "squared")
+def calibration_root(probabilities, targets, bins):
+    top = probabilities.max(1)
+    place = (top.values * bins).long().clamp(max=bins - 1)
+    error = 0.0
+    for number in place.unique():
+        held = place == number
+        error += held.float().mean() * (top.values[held].mean() - (top.indices == targets)[held].float().mean()) ** 2
+    return error
+
+
+right("02-perplexity")(math.exp(sum(math.log(times) for times in (2, 4, 8, 4)) / 4))
 
 
 # --- the tests ----------------------------------------------------------------------------------------------------

@@ -191,6 +191,129 @@ def merge_without_the_end(tokens, pair):
     return merged
 
 
+# --- 03-encode ----------------------------------------------------------------------------------------------------
+
+
+@right("03-encode")
+def encode_by_merging(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_by_looking_back(tokens, pair)
+    return tokens
+
+
+@right("03-encode")
+def encode_by_the_lowest_rank(text, merges):
+    rank = {pair: number for number, pair in reversed(list(enumerate(merges)))}
+    tokens = [*text]
+    while True:
+        there = [pair for pair in pairwise(tokens) if pair in rank]
+        if not there:
+            return tokens
+        tokens = merge_recursively(tokens, min(there, key=rank.get))
+
+
+@right("03-encode")
+def encode_in_place(text, merges):
+    tokens = list(text)
+    for first, second in merges:
+        place = 0
+        while place + 1 < len(tokens):
+            if tokens[place] == first and tokens[place + 1] == second:
+                tokens[place] += tokens.pop(place + 1)
+            place += 1
+    return tuple(tokens)
+
+
+@right("03-encode")
+def encode_recursively(text, merges):
+    if not merges:
+        return list(text)
+    return merge_recursively(encode_recursively(text, merges[:-1]), merges[-1])
+
+
+@right("03-encode")
+def encode_by_the_library_step(text, merges):
+    from mmcourse.tokenizer.byte_pair import merge_pair
+
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_pair(tokens, pair, "".join(pair))
+    return tokens
+
+
+@wrong("03-encode", "from the last to the first")
+def encode_backwards(text, merges):
+    return encode_by_merging(text, list(merges)[::-1])
+
+
+@wrong("03-encode", "longest token")
+def encode_greedily(text, merges):
+    known, tokens = {"".join(pair) for pair in merges}, []
+    while text:
+        size = next((n for n in range(len(text), 1, -1) if text[:n] in known), 1)
+        tokens.append(text[:size])
+        text = text[size:]
+    return tokens
+
+
+@wrong("03-encode", "one place only")
+def encode_with_one_merge_each(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_once(tokens, pair)
+    return tokens
+
+
+@wrong("03-encode", "fits nowhere")
+def encode_giving_up(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        if pair not in set(pairwise(tokens)):
+            return tokens
+        tokens = merge_by_looking_back(tokens, pair)
+    return tokens
+
+
+@wrong("03-encode", "right to left")
+def encode_from_the_right(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_backwards(tokens, pair)
+    return tokens
+
+
+@wrong("03-encode", "last merge is not applied")
+def encode_without_the_last(text, merges):
+    return encode_by_merging(text, merges[: len(merges) - 1])
+
+
+@wrong("03-encode", "single characters")
+def encode_nothing(text, merges):
+    return list(text)
+
+
+@wrong("03-encode", "joined to a text")
+def encode_as_text(text, merges):
+    return " ".join(encode_by_merging(text, merges))
+
+
+@wrong("03-encode")
+def encode_used_twice(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_overlapping(tokens, pair)
+    return tokens
+
+
+@wrong("03-encode", "Whatever spells")
+def encode_by_letters(text, merges):
+    tokens = list(text)
+    for pair in merges:
+        tokens = merge_by_letters(tokens, pair)
+    return tokens
+
+
 # --- 03-bigram ----------------------------------------------------------------------------------------------------
 
 
@@ -572,6 +695,125 @@ def mask_asking_the_changed(tokens, chosen, dice, strangers, mask_id):
 @wrong("03-mask-tokens", "turned around")
 def mask_asking_the_rest(tokens, chosen, dice, strangers, mask_id):
     return mask_by_where(tokens, chosen, dice, strangers, mask_id)[0], torch.where(chosen, -100, tokens)
+
+
+# --- answers in other styles ---------------------------------------------------------------------------------------
+
+
+@right("03-count-pairs")
+def pairs_by_zip(words):
+    pairs = [(pair, times) for word, times in words.items() for pair in pairwise(word)]
+    return {pair: sum(times for other, times in pairs if other == pair) for pair, _ in pairs}
+
+
+@wrong("03-count-pairs", "last pair of each word")
+def pairs_short(words):
+    counts = Counter()
+    for word, times in words.items():
+        for first, second in pairwise(word[:-1]):
+            counts[first, second] += times
+    return dict(counts)
+
+
+@right("03-merge")
+def merge_by_popping(tokens, pair):
+    rest, merged = list(tokens)[::-1], []
+    while rest:
+        token = rest.pop()
+        merged.append(token + rest.pop() if rest and (token, rest[-1]) == tuple(pair) else token)
+    return merged
+
+
+@wrong("03-merge", "unchanged")
+def merge_comparing_with_a_list(tokens, pair):
+    return [token for token in tokens if token != list(pair)]
+
+
+@right("03-bigram")
+def bigram_by_einsum(counts, k):
+    weights = counts.double() + k
+    return torch.einsum("ab,a->ab", weights, 1 / weights.sum(-1)).to(torch.float32)
+
+
+@right("03-bigram")
+def bigram_by_numpy(counts, k):
+    table = counts.numpy() + k
+    return torch.from_numpy(table / table.sum(axis=1, keepdims=True))
+
+
+@wrong("03-bigram", "columns sum to 1")
+def bigram_by_transposed_softmax(counts, k):
+    return torch.softmax((counts + k).log(), 0)
+
+
+@right("03-shift")
+def shift_by_indexing(tokens, pad_id):
+    inputs, targets = tokens[:, range(tokens.shape[1] - 1)], tokens[:, range(1, tokens.shape[1])].clone()
+    targets[targets == pad_id] = -100
+    return inputs, targets
+
+
+@wrong("03-shift", "Padding is still")
+def shift_by_unfold(tokens, pad_id):
+    windows = tokens.unfold(1, 2, 1)  # (B, T − 1, 2)
+    return windows[..., 0], windows[..., 1]
+
+
+@right("03-gpt-logits")
+def gpt_by_one_hot(tokens, embedding, positions, blocks, norm):
+    y = torch.nn.functional.one_hot(tokens, len(embedding)).to(embedding.dtype)
+    x = torch.einsum("btv,vc->btc", y, embedding) + positions.narrow(0, 0, tokens.shape[1])
+    for number in range(len(blocks)):
+        x = blocks[number](x)
+    return torch.einsum("btc,vc->btv", norm(x), embedding)
+
+
+@wrong("03-gpt-logits", "divided by √C")
+def gpt_with_scaled_scores(tokens, embedding, positions, blocks, norm):
+    return gpt_by_functional(tokens, embedding, positions, blocks, norm) * embedding.shape[1] ** -0.5
+
+
+@right("03-top-p")
+def top_p_by_threshold(logits, p):
+    ranked = logits.softmax(-1).sort(-1, descending=True).values
+    inside = (ranked.cumsum(-1) - ranked < p).sum(-1, keepdim=True)  # how many stay
+    return logits.where(logits >= logits.sort(-1, descending=True).values.gather(-1, inside - 1), -torch.inf)
+
+
+@wrong("03-top-p", "nucleus dropped")
+def top_p_tail(logits, p):
+    ranked, order = logits.sort(-1, descending=True)
+    chances = ranked.softmax(-1)
+    ranked = ranked.masked_fill(chances.cumsum(-1) - chances < p, -torch.inf)
+    return torch.zeros_like(logits).scatter(-1, order, ranked)
+
+
+@right("03-cached-step")
+def step_by_einsum(x, keys, values, W_q, W_k, W_v):
+    keys, values = torch.cat([keys, x.mm(W_k)]), torch.cat([values, x.mm(W_v)])
+    weights = torch.einsum("qc,cd,sd->qs", x, W_q, keys).div(keys.shape[-1] ** 0.5).softmax(-1)
+    return torch.einsum("qs,sd->qd", weights, values), keys, values
+
+
+@wrong("03-cached-step", "not divided by √D")
+def step_by_scaled_down_scale(x, keys, values, W_q, W_k, W_v):
+    keys, values = torch.vstack([keys, x @ W_k]), torch.vstack([values, x @ W_v])
+    return ((x @ W_q) @ keys.T).softmax(-1) @ values, keys, values
+
+
+@right("03-mask-tokens")
+def mask_by_indices(tokens, chosen, dice, strangers, mask_id):
+    inputs, targets = tokens.clone(), torch.full_like(tokens, -100)
+    for row, column in chosen.nonzero().tolist():
+        targets[row, column] = tokens[row, column]
+        if dice[row, column] < 0.9:
+            inputs[row, column] = mask_id if dice[row, column] < 0.8 else strangers[row, column]
+    return inputs, targets
+
+
+@wrong("03-mask-tokens", "Nothing is swapped")
+def mask_in_place_of_strangers(tokens, chosen, dice, strangers, mask_id):
+    return tokens.masked_fill(chosen & (dice < 0.8), mask_id), tokens.masked_fill(~chosen, -100)
 
 
 # --- the tests ----------------------------------------------------------------------------------------------------
