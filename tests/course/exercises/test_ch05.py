@@ -487,6 +487,159 @@ def probe_with_two_means(x, y, new_x, new_y, classes):
     return probe_by_numpy(x - x.mean(0), y, new_x - new_x.mean(0), new_y, classes)
 
 
+# --- twenty more, from a demanding reader ---------------------------------------------------------------------------
+
+
+@right("05-longest-match")
+def pieces_by_sorting(word, vocabulary):
+    by_length = sorted(vocabulary, key=len, reverse=True)
+    found, at = [], 0
+    while at < len(word):
+        fits = [piece for piece in by_length if piece.startswith("##") == (at > 0)]
+        piece = next((piece for piece in fits if word.startswith(piece.removeprefix("##"), at)), None)
+        if piece is None:
+            return ["[UNK]"]
+        found.append(piece)
+        at += len(piece.removeprefix("##"))
+    return found
+
+
+@wrong("05-longest-match", "from its end")
+def pieces_from_the_end(word, vocabulary):
+    found, end = [], len(word)
+    while end > 0:
+        for start in range(end):
+            piece = word[start:end] if start == 0 else f"##{word[start:end]}"
+            if piece in vocabulary:
+                found.insert(0, piece)
+                end = start
+                break
+        else:
+            return ["[UNK]"]
+    return found
+
+
+@right("05-embed")
+def embed_token_by_token(tokens, segments, words, positions, kinds):
+    rows = [
+        [
+            words[token] + positions[place] + kinds[segment]
+            for place, (token, segment) in enumerate(zip(*pair, strict=True))
+        ]
+        for pair in zip(tokens.tolist(), segments.tolist(), strict=True)
+    ]
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+@right("05-embed")
+def embed_by_numpy(tokens, segments, words, positions, kinds):
+    place = np.arange(tokens.shape[1])
+    return words.numpy()[tokens.numpy()] + positions.numpy()[place] + kinds.numpy()[segments.numpy()]
+
+
+@wrong("05-embed", "position 0")
+def embed_at_the_first_place(tokens, segments, words, positions, kinds):
+    return F.embedding(tokens, words) + positions[:1] + F.embedding(segments, kinds)
+
+
+@right("05-mask-tokens")
+def hide_by_arithmetic(tokens, ordinary, lot, fate, others, mask_id):
+    chosen = (ordinary * (lot < 0.15)).long()
+    hole, swap = chosen * (fate < 0.8), chosen * (fate >= 0.9)
+    read = tokens * (1 - hole - swap) + mask_id * hole + others * swap
+    return read, chosen * tokens - 100 * (1 - chosen)
+
+
+@right("05-mask-tokens")
+def hide_by_numpy(tokens, ordinary, lot, fate, others, mask_id):
+    chosen = ordinary.numpy() & (lot.numpy() < np.float32(0.15))
+    read = np.select([chosen & (fate.numpy() < np.float32(0.8)), chosen & (fate.numpy() >= np.float32(0.9))],
+                     [np.full(tokens.shape, mask_id), others.numpy()], tokens.numpy())  # fmt: skip
+    return read, np.where(chosen, tokens.numpy(), -100)
+
+
+wrong("05-mask-tokens", "not chosen", "[MASK]")(
+    lambda tokens, ordinary, lot, fate, others, mask_id: (
+        torch.where(fate < 0.8, mask_id, torch.where(ordinary & (lot < 0.15) & (fate >= 0.9), others, tokens)),
+        torch.where(ordinary & (lot < 0.15), tokens, -100),
+    )
+)
+
+
+@right("05-our-name")
+def name_by_parts(name):
+    module, _, kind = name.rpartition(".")
+    place = re.fullmatch(r"encoder\.layer\.(\d+)\.(.*)", module)
+    inside = place[2] if place else module
+    keys = sorted((pattern.replace("\\", "").lstrip("^") for pattern in TABLE), key=len, reverse=True)
+    ours = {pattern.replace("\\", "").lstrip("^"): short for pattern, short in TABLE.items()}
+    old = next(key for key in keys if inside.startswith(key))
+    return f"{f'blocks.{place[1]}.' if place else ''}{ours[old]}{inside[len(old) :]}.{kind}"
+
+
+@wrong("05-our-name", "first digit")
+def name_with_one_digit(name):
+    return re.sub(r"blocks\.(\d)\d*", r"blocks.\1", name_by_patterns(name))
+
+
+@right("05-masked-mean")
+def mean_by_selecting(hidden, mask):
+    return torch.nanmean(hidden.masked_fill(~mask.unsqueeze(-1), torch.nan), dim=1)
+
+
+@right("05-masked-mean")
+def mean_by_numpy(hidden, mask):
+    return np.ma.array(hidden, mask=np.repeat(~mask.numpy()[..., None], hidden.shape[2], axis=2)).mean(axis=1).data
+
+
+@wrong("05-masked-mean", "whole batch")
+def mean_over_the_batch(hidden, mask):
+    return torch.einsum("btc,bt->bc", hidden, mask.float()) / mask.count_nonzero()
+
+
+@right("05-search")
+def search_by_numpy(query, table, k):
+    cosines = table.numpy() @ query.numpy() / np.linalg.norm(table.numpy(), axis=1)
+    return np.argsort(-cosines)[:k]
+
+
+@right("05-search")
+def search_as_a_list(query, table, k):
+    cosines = [F.cosine_similarity(row, query, dim=0).item() for row in table]
+    return sorted(range(len(table)), key=cosines.__getitem__, reverse=True)[:k]
+
+
+@wrong("05-search", "sorted by their number")
+def search_in_the_order_of_the_table(query, table, k):
+    return torch.tensor(sorted(search_as_a_list(query, table, k)))
+
+
+@right("05-mean-cosine")
+def cosine_by_einsum(x):
+    unit = F.normalize(x.double(), dim=-1)
+    total = torch.einsum("ic,jc->", unit, unit)
+    return ((total - len(x)) / (len(x) ** 2 - len(x))).item()
+
+
+@wrong("05-mean-cosine", "mean vector")
+def cosine_with_the_mean(x):
+    unit = F.normalize(x, dim=1)
+    return (unit @ F.normalize(x.mean(dim=0), dim=0)).mean()
+
+
+@right("05-probe")
+def probe_by_qr(x, y, new_x, new_y, classes):
+    left, new = (torch.nn.functional.pad(part.double(), (0, 1), value=1.0) for part in (x, new_x))
+    q, r = torch.linalg.qr(left)
+    weights = torch.linalg.solve_triangular(r, q.T @ torch.eye(classes).double()[y], upper=True)
+    return torch.eq((new @ weights).argmax(-1), new_y).double().mean().item()
+
+
+@wrong("05-probe", "smallest score")
+def probe_by_the_smallest(x, y, new_x, new_y, classes):
+    return float(np.mean(fitted(x, y, new_x, classes).argmin(1) == new_y.numpy()))
+
+
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 

@@ -16,10 +16,10 @@ def _with_one(x):
     return torch.cat([x, torch.ones(len(x), 1)], dim=1)
 
 
-def _guesses(x, y, new_x, classes, *, constant=True):
+def _guesses(x, y, new_x, classes, *, constant=True, pick=torch.argmax):
     x, new_x = (_with_one(x), _with_one(new_x)) if constant else (x, new_x)
     weights = torch.linalg.lstsq(x, F.one_hot(y, classes).float()).solution
-    return (new_x @ weights).argmax(dim=1)
+    return pick(new_x @ weights, dim=1)
 
 
 def _probe(x, y, new_x, new_y, classes, **options):
@@ -88,7 +88,7 @@ EXERCISE = Exercise(
         ),
         Mistake(
             message="The smallest score is taken. The class with the largest score is the guess.",
-            answer=lambda x, y, new_x, new_y, classes: _probe(x, y, -new_x, new_y, classes),
+            answer=lambda x, y, new_x, new_y, classes: _probe(x, y, new_x, new_y, classes, pick=torch.argmin),
         ),
         Mistake(
             message="Each set was centered by its own mean. The unseen samples must be moved by the mean of those that "
