@@ -38,6 +38,7 @@
 
 # %% tags=["nbval-ignore-output"]
 import csv
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -47,11 +48,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import viz
+from mmcourse.attention import MultiHeadAttention, padding_mask, record, sinusoidal_positions, sinusoidal_positions_2d
 from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
-from mmcourse.datasets import POSITIONS, lexicon, make_scenes, questions
+from mmcourse.datasets import POSITIONS, lexicon, load_photos, make_scenes, questions
+from mmcourse.encoders.pretrained import imagenet_labels, load_image_encoder, load_text_encoder
+from mmcourse.fusion import CrossAttentionFusion, Views, by_direction
+from mmcourse.models import MultiModalConfig, MultiModalModel
 from mmcourse.recipes import load_trained
 from mmcourse.runtime import by_budget, seed_everything
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import Batches, fit
+from mmcourse.transformer import Block
 
 generator = open_chapter(7)
 
@@ -60,33 +68,36 @@ generator = open_chapter(7)
 #
 # *Is the hammer left of the pencil?* Look at the scene and at its mirror image: one answer is yes, the other no.
 #
-# To see with one vector, as chapter 06 did, take a network that describes each of 8 × 8 patches by 64 numbers, and average
-# over the patches. It comes with the course as a small checkpoint: `mmcourse train patches` makes it again. It was trained to
-# say which object lies in each patch, so its numbers tell *what* is there.
+# Chapter 06 saw with one vector: of each channel it kept the largest value that occurs anywhere in the picture. The mean
+# over all places is the other usual way. Try both with a network that describes each of 8 × 8 patches by 64 numbers. It
+# comes with the course as a small checkpoint: `mmcourse train patches` makes it again. It was trained to say which object
+# lies in each patch, so its numbers tell *what* is there. The second cell compares each scene with its mirror image, and
+# with another scene, after what all scenes have in common was taken away.
 
 # %%
 encoder = load_trained("patches").model
 few = make_scenes(by_budget(smoke=40, standard=400), split="val", masks=True)
 with torch.no_grad():
     seen, mirrored = encoder.tokens(few.images), encoder.tokens(few.images.flip(-1))  # (N, P, 64)
-titles = ["hammer left of pencil? yes", "in the mirror: no"]
 viz.show(
-    viz.gallery([few.images[2], few.images[2].flip(-1)], titles, columns=2),
+    viz.gallery([few.images[2], few.images[2].flip(-1)], ["hammer left? yes", "in the mirror: no"], columns=2),
     alt="A scene with a hammer on the left, a pencil on the right and a handbag below, and its mirror image.",
 )
 
 # %%
-pooled, pooled_mirror = seen.mean(dim=1), mirrored.mean(dim=1)  # (N, P, 64) -> (N, 64)
-shared = pooled.mean(dim=0)  # what all scenes have in common, above all the empty patches
-same_scene = F.cosine_similarity(pooled - shared, pooled_mirror - shared).mean()
-other_scene = F.cosine_similarity(pooled - shared, pooled.roll(1, dims=0) - shared).mean()
-claim("likeness of a scene and its mirror, pooled", same_scene, at_least=0.9)
-claim("likeness of a scene and another, pooled", other_scene, at_most=0.2)
+same, other = {}, {}
+for how, pool in {"mean": torch.mean, "maximum": torch.amax}.items():
+    scenes, mirrors = pool(seen, dim=1), pool(mirrored, dim=1)  # (N, P, 64) -> (N, 64)
+    shared = scenes.mean(dim=0)  # what all scenes have in common, above all the empty patches
+    same[how] = F.cosine_similarity(scenes - shared, mirrors - shared).mean().item()
+    other[how] = F.cosine_similarity(scenes - shared, scenes.roll(1, dims=0) - shared).mean().item()
+claim("likeness of a scene and its mirror, pooled", same, at_least=0.88)
+assert max(other.values()) <= 0.2  # a scene and another one
 
 # %% [markdown]
 # Pooled, a scene and its mirror are nearly the same vector, while two different scenes have little in common. Whatever
-# MLP comes after, it gives nearly the same answer to both, and one of the two is wrong. Averaging has kept *what* and
-# thrown away *where*.
+# MLP comes after, it gives nearly the same answer to both, and one of the two is wrong. Mean and maximum alike have kept
+# *what* and thrown away *where*.
 #
 # The cure is to pool later. Let the word "hammer" look for its patch first, bring back what it finds there, and let
 # "pencil" do the same. Then compare.
@@ -95,21 +106,15 @@ claim("likeness of a scene and another, pooled", other_scene, at_most=0.2)
 #
 # Make it small enough to see. A picture of 2 × 2 patches: a cat at the top left, a dog at the bottom right. Each patch
 # is four numbers: how much cat, how much dog, its row, its column.
-
-# %%
-patches = torch.tensor(
-    [
-        [2.0, 0.0, 0.0, 0.0],  # top left: the cat
-        [0.0, 0.0, 0.0, 1.0],  # top right: nothing
-        [0.0, 0.0, 1.0, 0.0],  # bottom left: nothing
-        [0.0, 2.0, 1.0, 1.0],  # bottom right: the dog
-    ]
-)
-words = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])  # "cat" and "dog", in the same language
-
-# %% [markdown]
+#
 # **Step 1, one word, with a loop.** The word asks: its query is compared with the key of each patch. The patch answers
 # with its value; here the value is its place, row and column.
+
+# %%
+top = [[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]  # the cat, nothing
+bottom = [[0.0, 0.0, 1.0, 0.0], [0.0, 2.0, 1.0, 1.0]]  # nothing, the dog
+patches = torch.tensor(top + bottom)
+words = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])  # "cat" and "dog", in the same language
 
 # %%
 exponentials = []
@@ -119,8 +124,7 @@ for patch in patches:
 weights = [value / sum(exponentials) for value in exponentials]
 place = [sum(w * patch[axis].item() for w, patch in zip(weights, patches, strict=True)) for axis in (2, 3)]
 print("weights", [round(w, 2) for w in weights], "row and column", [round(p, 2) for p in place])
-assert [round(w, 2) for w in weights] == [0.71, 0.1, 0.1, 0.1]
-assert [round(p, 2) for p in place] == [0.19, 0.19]
+assert [round(value, 2) for value in weights + place] == [0.71, 0.1, 0.1, 0.1, 0.19, 0.19]
 
 # %% [markdown]
 # The cat's patch gets 0.71 of the attention, and the word comes back with the place (0.19, 0.19): near the top left
@@ -147,9 +151,9 @@ torch.testing.assert_close(places, torch.tensor([[0.19, 0.19], [0.81, 0.81]]), a
 # $$Q=X_T\,W_Q,\quad K=X_I\,W_K,\quad V=X_I\,W_V,\qquad O=\mathrm{MLP}\Big(\operatorname{softmax}\!\big(QK^\top/\sqrt d\big)\,V\Big)$$
 #
 # with words $X_T\in\mathbb R^{T\times C}$ and patches $X_I\in\mathbb R^{P\times C}$. **Where the usual account is loose:**
-# you often read $O=\mathrm{MLP}(\mathrm{Attention}(I,T))$. That leaves open who asks, although the two readings have
-# outputs of different shape, $T$ rows or $P$ rows. And it hides that what comes back is a mixture of *patches*: the
-# word itself is lost, unless a residual path adds it again.
+# you often read $O=\mathrm{MLP}(\mathrm{Attention}(\text{image},\text{text}))$. That leaves open who asks, although the two
+# readings have outputs of different shape, $T$ rows or $P$ rows. And it hides that what comes back is a mixture of
+# *patches*: the word itself is lost, unless a residual path adds it again.
 #
 # ### ✏️ Exercise 1 · Words ask patches ★
 #
@@ -240,8 +244,6 @@ check("07-co-attention", co_attend)
 # matters.
 
 # %%
-from mmcourse.attention import MultiHeadAttention, padding_mask, record, sinusoidal_positions, sinusoidal_positions_2d
-
 theirs = nn.MultiheadAttention(16, 4, batch_first=True, dtype=torch.float64)
 ours = MultiHeadAttention.from_torch(theirs)
 asking = torch.randn(2, 9, 16, generator=generator, dtype=torch.float64)  # patches
@@ -250,15 +252,10 @@ real = padding_mask([3, 5])  # (B, T), True where there is a word
 
 
 def by_hand(x, context):
-    heads = []
-    for part in range(4):
-        rows = slice(4 * part, 4 * part + 4)
-        q = F.linear(x, ours.query.weight[rows], ours.query.bias[rows])
-        k = F.linear(context, ours.key.weight[rows], ours.key.bias[rows])
-        v = F.linear(context, ours.value.weight[rows], ours.value.bias[rows])
-        scores = (q @ k.mT / 4**0.5).masked_fill(~real[:, None], -1e9)
-        heads.append(scores.softmax(dim=-1) @ v)
-    return ours.out(torch.cat(heads, dim=-1))
+    parts = (ours.query, x), (ours.key, context), (ours.value, context)
+    q, k, v = (linear(each).unflatten(-1, (4, 4)).transpose(1, 2) for linear, each in parts)  # (B, H, T or P, 4)
+    scores = (q @ k.mT / 4**0.5).masked_fill(~real[:, None, None], -1e9)
+    return ours.out((scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2))
 
 
 # %%
@@ -270,12 +267,12 @@ def output_and_gradients(function):
 
 
 reference = output_and_gradients(lambda x, c: theirs(x, c, c, key_padding_mask=~real, need_weights=False)[0])
-for name, function in {
-    "by hand": by_hand,
-    "mmcourse": lambda x, context: ours(x, context, mask=real[:, None, None]),
-}.items():
-    differences = zip(output_and_gradients(function), reference, strict=True)
-    claim(f"difference to PyTorch, {name}", max((a - b).abs().max() for a, b in differences), at_most=1e-12)
+others = {"by hand": by_hand, "mmcourse": lambda x, c: ours(x, c, mask=real[:, None, None])}
+apart = {}
+for name, function in others.items():
+    pairs = zip(output_and_gradients(function), reference, strict=True)
+    apart[name] = max((a - b).abs().max() for a, b in pairs)
+claim("difference to PyTorch, output and gradients", apart, at_most=1e-12)
 
 # %% [markdown]
 # Note the tilde: PyTorch's `key_padding_mask` is True where a word is *not* to be read, as chapter 01 warned.
@@ -285,8 +282,6 @@ for name, function in {
 # has found, and apply an MLP. Take it apart and put it together again by hand.
 
 # %%
-from mmcourse.fusion import CrossAttentionFusion, Views, by_direction
-
 fusion = CrossAttentionFusion(16, 16, 16, heads=4).double().eval()
 views = Views(image_tokens=asking, text_tokens=asked, text_mask=real)
 layer = fusion.layers[0]["text"]
@@ -294,15 +289,14 @@ x, context = fusion.norms["text"](asked), fusion.norms["image"](asking)
 x = x + layer.attention(layer.norm(x), layer.context_norm(context))  # words ask patches
 x = x + layer.feed_forward(layer.feed_forward_norm(x))  # each word thinks
 strongest = x.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)  # (B, T, C) -> (B, C), real words alone
-by_parts = fusion.mlp(strongest)
-claim("difference to mmcourse.fusion", (by_parts - fusion(views)).detach().abs().max(), at_most=1e-12)
+claim("difference to mmcourse.fusion", (fusion.mlp(strongest) - fusion(views)).detach().abs().max(), at_most=1e-12)
 
 # %% [markdown]
 # From here on you use the library. `CoAttentionFusion` has the same parts twice, one set for each direction.
 #
 # ## 5 · A derivation: attention does not know left from right
 #
-# Move the patches around with any permutation matrix $\Pi$: $I' = \Pi I$. Then $K'=\Pi K$ and $V'=\Pi V$, and line by
+# Move the patches around with any permutation matrix $\Pi$: $X_I' = \Pi X_I$. Then $K'=\Pi K$ and $V'=\Pi V$, and line by
 # line
 #
 # $$\begin{aligned}
@@ -318,9 +312,9 @@ claim("difference to mmcourse.fusion", (by_parts - fusion(views)).detach().abs()
 order = torch.randperm(9, generator=generator)
 moved = views._replace(image_tokens=asking[:, order])
 before, after = record(fusion, views), record(fusion, moved)
-claim("change of the output", (before.output - after.output).abs().max(), at_most=1e-12)
 weights, moved_weights = (by_direction(each.maps)["text_to_image"][0] for each in (before, after))  # (B, H, T, P)
-claim("weights against moved weights", (weights[..., order] - moved_weights).abs().max(), at_most=1e-12)
+change = {"output": before.output - after.output, "weights": weights[..., order] - moved_weights}
+claim("largest change", {name: each.abs().max() for name, each in change.items()}, at_most=1e-12)
 
 # %% [markdown]
 # So the place must be written into the patches, in the by-hand example as two extra numbers. In general one adds a
@@ -356,22 +350,16 @@ check("07-positions-2d", positions_2d)
 # %%
 signal = sinusoidal_positions_2d(8, 8, 64)
 table = 0.02 * torch.randn(64, 64, generator=generator)
-steps_apart = {
-    name: ((positions[1] - positions[0]).norm() / 64**0.5).item()
-    for name, positions in {"learned, 0.02": table, "sine, size 1": signal, "sine, size 2": 2 * signal}.items()
-}
-viz.show(
-    viz.bars(steps_apart, ylabel="distance / token length", digits=3),
-    alt="Three bars, how far neighbors lie apart: 0.03 for a learned table, 0.15 and 0.29 for sines of size 1 and 2.",
-)
-claim("learned table, distance of neighbors", steps_apart["learned, 0.02"], at_most=0.04)
-claim("sine of size 2, distance of neighbors", steps_apart["sine, size 2"], at_least=0.25)
+for name, positions in {"learned, 0.02": table, "sine, size 1": signal, "sine, size 2": 2 * signal}.items():
+    apart[name] = ((positions[1] - positions[0]).norm() / 64**0.5).item()
+    print(f"{name:14} {apart[name]:.2f} of the length of a token")
+assert apart["learned, 0.02"] <= 0.04
+assert apart["sine, size 2"] >= 0.25
 
 # %% [markdown]
-# **What to see:** the small table moves a patch by three hundredths of its length, the sine of size 2 by nearly a
-# third: a whisper against a voice. Training can raise the whisper, but only slowly. Keep it in mind for section 9.
-
-# %% [markdown]
+# The small table moves a patch by three hundredths of its length, the sine of size 2 by nearly a third: a whisper against
+# a voice. Training can raise the whisper, but only slowly. Keep it in mind for section 9.
+#
 # ## 6 · The world and its questions
 #
 # Scenes hold one to three objects, and each scene comes with questions that it answers for certain. This chapter uses
@@ -385,6 +373,13 @@ claim("sine of size 2, distance of neighbors", steps_apart["sine, size 2"], at_l
 # | relation | is the cat left of the dog? | yes, no | two of each, and who was named first |
 #
 # Yes and no come in pairs, so whoever reads only the words is right half of the time.
+#
+# Scenes come in four splits. *val* draws the curves, *test* gives the figures. The last one is special:
+#
+# **compositional split**（组合划分）: test data made of known parts in combinations that never occur in training.
+#
+# Here, some pairs of nouns never share a training picture, and some nouns never stand on some backgrounds; every scene
+# of this split breaks that rule. The encoder is frozen, so each picture is turned into its 64 patch tokens once.
 
 
 # %%
@@ -418,24 +413,15 @@ def collect(scenes):
     return found
 
 
-# %% [markdown]
-# Four splits of scenes. *val* draws the curves, *test* gives the figures. The last one is special:
-#
-# **compositional split**（组合划分）: test data made of known parts in combinations that never occur in training.
-#
-# Here, some pairs of nouns never share a training picture, and some nouns never stand on some backgrounds; every scene
-# of this split breaks that rule. The encoder is frozen, so each picture is turned into its 64 patch tokens once.
-
 # %%
-sizes = {"train": by_budget(smoke=300, standard=5000), "val": by_budget(smoke=60, standard=300)}
-sizes |= {"test": by_budget(smoke=60, standard=1000), "compositional": by_budget(smoke=60, standard=1000)}
+small, large = by_budget(smoke=60, standard=300), by_budget(smoke=60, standard=1000)
+sizes = {"train": by_budget(smoke=300, standard=5000), "val": small, "test": large, "compositional": large}
 batches = {split: make_scenes(size, split=split, masks=split == "test") for split, size in sizes.items()}
 with torch.no_grad():
     tokens = {name: torch.cat([encoder.tokens(x) for x in batch.images.split(250)]) for name, batch in batches.items()}
 asked = {split: collect(batch.scenes) for split, batch in batches.items()}
 test = batches["test"]
-for text in (asked[split]["relation"].text[0] for split in ("train", "test")):
-    print(text)
+print(asked["train"]["relation"].text[0], asked["test"]["relation"].text[0])
 
 # %% [markdown]
 # **The reader.** A `MultiModalModel` from chapter 06, with other parts: the image encoder takes the tokens as they are
@@ -445,12 +431,8 @@ for text in (asked[split]["relation"].text[0] for split in ("train", "test")):
 # Words that every question has, such as *is* and *the*, are left out: a short question makes a short training. The
 # function has a switch for the conditions that this chapter is about.
 
+
 # %%
-from mmcourse.models import MultiModalConfig, MultiModalModel
-from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import fit
-
-
 def keywords(text):
     """A question without the words that all questions share: "cat left dog", "where cat"."""
     return " ".join(word for word in text.strip("?").split() if word not in ("is", "the", "a", "of"))
@@ -459,6 +441,8 @@ def keywords(text):
 texts = [keywords(text) for kind in asked["train"].values() for text in kind.text]
 tokenizer = WordTokenizer.train([*texts, *(noun.name for noun in lexicon())])
 labels = ["no", "yes", *POSITIONS]
+
+# %%
 ATTENTION = {"heads": 1, "depth": 2, "self_attention": True, "grid": (8, 8)}
 
 
@@ -484,8 +468,7 @@ def make_reader(*, aligned=True, positions="sine", position_size=2.0, seed=0):
 # patch with the cat vector. That vector is the picture side's own word for a cat. So let the text side begin with it:
 # the embedding of each noun *is* its class vector. And let the projections of queries and keys begin as the identity,
 # so that the first scores are plain dot products between words and patches.
-
-# %% [markdown]
+#
 # ### ✏️ Exercise 5 · Like attends to like ★
 #
 # *Goal: start queries and keys so that their scores are plain dot products of the tokens. About 5 minutes.*
@@ -513,6 +496,13 @@ check("07-identity-start", identity_start)
 # The library's option `identity_start` does this. `align` copies the noun vectors, and lets what is found pass
 # unchanged, too: values and outputs also begin as the identity, so that the place which a word looks up arrives in full
 # size.
+#
+# **Why it matters, in one line.** Tokens have 64 channels of variance 1, so their length is $\sqrt{64}=8$. A word and a
+# patch at an angle with cosine $c$ have the score $64c/\sqrt{64}=8c$. Random directions in 64 dimensions have
+# $c\approx\pm\frac18$: scores around ±1, weights that differ by a few times, and attention spread over all 64 patches.
+# A matching pair may reach $c=0.7$: a score of 5.6, and $e^{5.6}\approx 270$.
+#
+# Before a single step of training, ask both readers where the noun is (second cell). Lit is where the word looks.
 
 
 # %%
@@ -521,22 +511,12 @@ def align(reader):
     """Nouns begin as the vectors of their classes; what attention finds is handed on unchanged."""
     table = reader.text_encoder.embedding.weight
     for noun, vector in zip(lexicon(), encoder.noun_vectors(), strict=True):
-        if noun.name in tokenizer.ids:
-            table[tokenizer.ids[noun.name]] = vector
+        table[tokenizer.ids[noun.name]] = vector
     for layer in getattr(reader.fusion, "layers", ()):
         for attention in (layer["text"].attention, layer["text"].own_attention):
             for linear in (attention.value, attention.out):
                 nn.init.eye_(linear.weight)
                 nn.init.zeros_(linear.bias)
-
-
-# %% [markdown]
-# **Why it matters, in one line.** Tokens have 64 channels of variance 1, so their length is $\sqrt{64}=8$. A word and a
-# patch at an angle with cosine $c$ have the score $64c/\sqrt{64}=8c$. Random directions in 64 dimensions have
-# $c\approx\pm\frac18$: scores around ±1, weights that differ by a few times, and attention spread over all 64 patches.
-# A matching pair may reach $c=0.7$: a score of 5.6, and $e^{5.6}\approx 270$.
-#
-# Before a single step of training, ask both readers where the noun is. Lit is where the word looks.
 
 
 # %%
@@ -668,13 +648,23 @@ class Mixture:
         return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
 
 
+# %%
+@torch.no_grad()
+def accuracy(reader, data, kind, most=3000):
+    """The share of questions of a kind that are answered right, on the first `most` of them."""
+    features, ids, mask, answers = data.rows(kind, slice(most))
+    return (reader.eval()(features, ids, mask).argmax(dim=-1) == answers).float().mean().item()
+
+
 # %% [markdown]
 # **Rivals without attention.** Two readers that put picture and question side by side and hand them to an MLP with two
 # hidden layers. Their pictures are standardized, their words keep their order and begin as aligned vectors, like the
 # reader's.
 #
-# - *pooled*: the mean of all patches, 64 numbers. What chapter 06 would do.
+# - *pooled*: one vector a picture, as in chapter 06; here the mean of all patches, 64 numbers.
 # - *flat*: all 64 patches one after the other, 4,096 numbers. It sees everything that attention sees, places included.
+#
+# All readers hear the same mixture. The reader with attention hears 77,000 questions; each rival hears 192,000.
 
 
 # %%
@@ -701,26 +691,11 @@ class Plain(nn.Module):
         return self.mlp(torch.cat(((self.lay_out(features) - self.mean) / self.spread, words), dim=1))
 
 
-# %% [markdown]
-# All readers hear the same mixture. The reader with attention hears 77,000 questions; each rival hears 192,000.
-
 # %%
-train_mixture, val, tests = Mixture("train"), Mixture("val"), Mixture("test")
-new_pairs = Mixture("compositional")
+train_mixture, val, tests, new_pairs = map(Mixture, ("train", "val", "test", "compositional"))
 STEPS = by_budget(smoke=30, standard=1200, gpu=4000)
 
 
-@torch.no_grad()
-def accuracy(reader, data, kind, most=3000):
-    """The share of questions of a kind that are answered right, on the first `most` of them."""
-    right = []
-    for which in torch.arange(min(most, len(data.kinds[kind][0]))).split(500):
-        features, ids, mask, answers = data.rows(kind, which)
-        right.append(reader.eval()(features, ids, mask).argmax(dim=-1) == answers)
-    return torch.cat(right).float().mean().item()
-
-
-# %%
 def question_loss(reader, batch):
     return F.cross_entropy(reader(*batch[:3]), batch[3])
 
@@ -756,15 +731,12 @@ flat_curve = train(flat, train_mixture, "flat", steps=more, learning_rate=2e-3)
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(8, 3.2), sharey=True)
 drawn = {"cross-attention": (STEPS, curve), "pooled": (more, pooled_curve), "flat": (more, flat_curve)}
-for number, (axis, (title, (steps, lines))) in enumerate(zip(axes, drawn.items(), strict=True)):
+for axis, (title, (steps, lines)) in zip(axes, drawn.items(), strict=True):
     xs = [max(steps // 16, 1) * (place + 1) for place in range(len(lines["where"]))]
-    shown = {kind: (xs[: len(values)], values) for kind, values in lines.items()}
-    label = "accuracy (val)" if number == 0 else None
-    viz.curves(shown, xlabel="step", ylabel=label, title=title, ylim=(0, 1.02), ax=axis)
-viz.show(
-    figure,
-    alt="Accuracy over steps: attention learns all four kinds; pooled learns what exists alone; flat is half right on places only.",
-)
+    viz.curves({kind: (xs, each) for kind, each in lines.items()}, ylabel=None, title=title, ylim=(0, 1.02), ax=axis)
+    axis.get_legend().set_visible(axis is axes[0])
+axes[0].set_ylabel("accuracy (val)")
+viz.show(figure, alt="Accuracy by step: attention learns all four kinds; pooled only exists; flat half of the places.")
 
 # %% [markdown]
 # **What to see:** on the left the kinds fall one after the other: what, then where, then which side; and relations
@@ -777,17 +749,15 @@ viz.show(
 readers = {"attention": reader, "pooled": pooled, "flat": flat}
 table = {name: {kind: accuracy(model, tests, kind) for kind in KINDS} for name, model in readers.items()}
 new = {name: accuracy(model, new_pairs, "relation") for name, model in readers.items()}
+rows = [[*row.values(), new[name]] for name, row in table.items()]
 viz.show(
-    viz.heat(
-        [[*(row[kind] for kind in KINDS), new[name]] for name, row in table.items()],
-        rows=list(table),
-        columns=[*KINDS, "new pairs"],
-        title="accuracy (test)",
-    ),
-    alt="Table of test accuracy: attention near 1 on all kinds; pooled high on exists alone; flat half right on places, little else.",
+    viz.heat(rows, rows=list(table), columns=[*KINDS, "new pairs"], title="accuracy (test)"),
+    alt="Table of test accuracy: attention near 1 everywhere; pooled high on exists alone; flat half right on places.",
 )
-claim("relations, attention, test", table["attention"]["relation"], at_least=0.95)
-claim("relations, attention, compositional split", new["attention"], at_least=0.93)
+
+# %%
+new_and_old = {"the test split": table["attention"]["relation"], "new pairs": new["attention"]}
+claim("relations, attention", new_and_old, at_least=0.95)
 claim("places, attention, test", table["attention"]["where"], at_least=0.9)
 claim("exists, pooled, test", table["pooled"]["exists"], at_least=0.85)
 claim("relations, pooled, test", table["pooled"]["relation"], at_most=0.6)
@@ -812,9 +782,17 @@ viz.show(
              title="accuracy (test), mean of three seeds"),
     alt="Table of longer runs: attention near 1 everywhere; flat with eight times the weights 0.9 on relations, with as many 0.76.",
 )  # fmt: skip
-for name in names:
-    spread = found[name].max(dim=0).values - found[name].min(dim=0).values
-    print(f"{name:18}", "between seeds at most", f"{spread.max():.2f}")
+spread = max((found[name].amax(dim=0) - found[name].amin(dim=0)).max() for name in names)
+print(f"between seeds at most {spread:.2f}")
+
+# %%
+middle = {name: found[name].mean(dim=0) for name in names}
+claim("relations, flat, eight times the weights, mean of three seeds", middle["flat, eight times"][3], at_least=0.85)
+lead = {
+    "over flat of equal size, relations": (middle["attention"] - middle["flat, equal size"])[3],
+    "over the largest flat reader, exists": (middle["attention"] - middle["flat, eight times"])[0],
+}
+claim("lead of attention", lead, at_least=0.15)
 
 # %% [markdown]
 # **What to see:** *flat* can learn relations, and new pairs cost it nothing. To be without places is a wall, as *pooled*
@@ -822,22 +800,7 @@ for name in names:
 # three of four with as many weights, and in nine of ten with eight times as many. What the reader with attention learns
 # first, *exists*, is its weakest kind: it has to learn each noun anew at each of 64 places. A word that attends asks all
 # places the same question.
-
-# %%
-middle = {name: found[name].mean(dim=0) for name in names}
-claim("relations, flat, eight times the weights, mean of three seeds", middle["flat, eight times"][3], at_least=0.85)
-claim(
-    "lead of attention over flat of equal size, relations",
-    (middle["attention"] - middle["flat, equal size"])[3],
-    at_least=0.15,
-)
-claim(
-    "lead of attention over the largest flat reader, exists",
-    (middle["attention"] - middle["flat, eight times"])[0],
-    at_least=0.15,
-)
-
-# %% [markdown]
+#
 # ## 9 · Take one condition away
 #
 # An ablation as in chapter 06: leave one part out and see what breaks. Three more readers, each lacking one condition
@@ -846,6 +809,8 @@ claim(
 # - *not aligned*: random noun vectors, random projections;
 # - *whispered positions*: the same sine signal at a hundredth of its size, 0.02;
 # - *relations only*: no easy questions.
+#
+# The curves show relations; the table shows all four kinds, on the test split.
 
 # %%
 ablated = {"not aligned": make_reader(aligned=False), "whispered": make_reader(position_size=0.02)}
@@ -857,35 +822,23 @@ only_relations = Mixture("train", only="relation")
 curves["relations only"] = train(ablated["relations only"], only_relations, "relations only")["relation"]
 
 # %%
-xs = [STEPS // 16 * (place + 1) for place in range(len(curves["all three"]))]
-viz.show(
-    viz.curves(
-        {name: (xs, values) for name, values in curves.items()},
-        ylabel="relations (val)",
-        baseline={"chance": 0.5},
-        ylim=(0, 1.02),
-    ),
-    alt="Accuracy on relations over steps for four readers: with all three conditions it rises first, unaligned later, the others never.",
-)
-
-# %% [markdown]
-# The curves show the last kind only. The table shows all four, on the test split.
-
-# %%
 lacking = {name: {kind: accuracy(model, tests, kind) for kind in KINDS} for name, model in ablated.items()}
 rows = {"all three": table["attention"], **lacking}
+xs = [STEPS // 16 * (place + 1) for place in range(len(curves["all three"]))]
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+lines = {name: (xs, values) for name, values in curves.items()}
+viz.curves(lines, ylabel="relations (val)", baseline={"chance": 0.5}, ylim=(0, 1.02), ax=left)
+viz.heat(
+    [list(row.values()) for row in rows.values()], rows=list(rows), columns=KINDS, title="accuracy (test)", ax=right
+)
 viz.show(
-    viz.heat(
-        [[row[kind] for kind in KINDS] for row in rows.values()],
-        rows=list(rows),
-        columns=KINDS,
-        title="accuracy (test)",
-    ),
-    alt="Table of test accuracy for four readers and four kinds of questions; whispered knows what exists and no places; relations only is at chance.",
+    figure,
+    alt="Left, relations by step: all three conditions first, unaligned later, the others never. Right, a table of all kinds: "
+    "whispered knows what exists and no places; relations only is at chance.",
 )
 late = {name: sum(values[4:]) / len(values[4:]) for name, values in curves.items()}  # after the easy steps
-for name in lacking:
-    claim(f"lead of all three over “{name}”, mean over the run", late["all three"] - late[name], at_least=0.03)
+lead = {name: late["all three"] - late[name] for name in lacking}
+claim("relations, mean over the run, lead of all three", lead, at_least=0.03)
 claim("relations only, test", lacking["relations only"]["relation"], near=0.5, tolerance=0.05)
 claim("exists, whispered, test", lacking["whispered"]["exists"], at_least=0.9)
 claim("places, whispered, test", lacking["whispered"]["where"], at_most=0.3)
@@ -949,10 +902,9 @@ viz.show(
     viz.heat(list(scores.values()), rows=list(scores), columns=["pointing", "mass inside"]),
     alt="Table of pointing game and attention mass for two baselines, untrained readers and both trained layers.",
 )
-trained, middle = scores["trained, layer 1"], scores["center"]
 claim("pointing game, aligned, untrained", scores["aligned, untrained"][0], at_least=0.9)
-claim("pointing game, lead of trained layer 1 over the center", trained[0] - middle[0], at_least=0.25)
-claim("attention mass, lead of trained layer 1 over the center", trained[1] - middle[1], at_least=0.1)
+lead = [a - b for a, b in zip(scores["trained, layer 1"], scores["center"], strict=True)]
+claim("lead of trained layer 1 over the center", dict(zip(("pointing", "mass"), lead, strict=True)), at_least=0.2)
 
 # %% [markdown]
 # **What to see:** the trained first layer points at the named object far more often than both baselines. But the best
@@ -963,25 +915,20 @@ claim("attention mass, lead of trained layer 1 over the center", trained[1] - mi
 
 
 # %%
-def show_question(number, layer=0):
-    """The scene of a relation question, with the maps of its two nouns laid over it."""
-    found = asked["test"]["relation"]
-    scene, text = found.scene[number], found.text[number]
-    nouns = [word for word in tokenizer.tokens(text) if word in {noun.name for noun in lexicon()}]
-    seen = look(reader, tokens["test"][[scene]], [text], layer)[0]
-    return test.images[scene], text, nouns, [seen[place_of(noun, text)] for noun in nouns]
+def lit(image, weights):
+    """A picture (3, H, W) from 0 to 1, lit where the weights (rows, columns) are large."""
+    return image * (0.15 + 0.85 * F.interpolate((weights / weights.max())[None, None], size=image.shape[1:])[0])
 
 
+found = asked["test"]["relation"]
 numbers = [by_budget(smoke=n % 20, standard=n) for n in (5, 160, 333)]
 panels, captions = [], []
 for number in numbers:
-    image, text, nouns, seen_maps = show_question(number)
-    panels.append(image.float() / 255)
-    captions.append(text)
-    for noun, seen_map in zip(nouns, seen_maps, strict=True):
-        light = F.interpolate((seen_map / seen_map.max())[None, None], size=(64, 64))[0]
-        panels.append(image.float() / 255 * (0.15 + 0.85 * light))
-        captions.append(noun)
+    scene, text = found.scene[number], found.text[number]
+    image, (first, _, second) = test.images[scene].float() / 255, keywords(text).split()
+    seen = look(reader, tokens["test"][[scene]], [text])[0]  # (words, 8, 8): first noun, relation, second noun
+    panels += [image, lit(image, seen[0]), lit(image, seen[2])]
+    captions += [text, first, second]
 viz.show(
     viz.gallery(panels, captions, columns=3),
     alt="Three relation questions with their scenes; beside each, the patches that the first and the second noun look at.",
@@ -1011,9 +958,9 @@ def peaks(rows):
 
 
 absent_maps, present_maps = peaks(absent), peaks(present)
-claim("attention handed out for absent things", absent_maps.sum(dim=(1, 2)).mean(), near=1, tolerance=1e-4)
-claim("largest weight, thing present", present_maps.amax(dim=(1, 2)).mean(), at_least=0.15)
-claim("largest weight, thing absent", absent_maps.amax(dim=(1, 2)).mean(), at_least=0.03)
+torch.testing.assert_close(absent_maps.sum(dim=(1, 2)), torch.ones(len(absent)), atol=1e-4, rtol=0)
+highest = present_maps.amax(dim=(1, 2)).mean() - absent_maps.amax(dim=(1, 2)).mean()
+claim("largest weight, thing present − thing absent", highest, at_least=0.1)
 
 # %% [markdown]
 # The weights of an absent thing are lower, but they add up to the same 1. Scaled so that the peak is bright, as
@@ -1022,6 +969,9 @@ claim("largest weight, thing absent", absent_maps.amax(dim=(1, 2)).mean(), at_le
 # **Check 2: switch a map off.** If the map of a layer explains the answer, then flattening it must change the answer.
 # Replace, in one layer, every patch by the mean of all patches: whatever the weights are, each word then gets the same
 # average.
+#
+# **Check 3: right answer, wrong place.** Among the questions whose first noun points *beside* its object, how many are
+# answered right all the same? And where it points well, how many are wrong?
 
 
 # %%
@@ -1041,21 +991,9 @@ switched = {
     "layer 1 flat": flattened(reader, 0),
     "layer 2 flat": flattened(reader, 1),
 }
-viz.show(
-    viz.bars(switched, ylabel="relations (test)", baseline={"chance": 0.5}),
-    alt="Bars: accuracy on relations as trained, with the first layer's attention made flat, and with the second's.",
-)
 flat = [switched["layer 1 flat"], switched["layer 2 flat"]]
 claim("accuracy with the more important layer flat", min(flat), at_most=0.65)
 claim("loss with the other layer flat", switched["as trained"] - max(flat), at_most=0.15)
-
-# %% [markdown]
-# **What to see:** one of the two layers carries the answers; the map of the other can be wiped out at little cost. A
-# map shows where a layer *looked*. Whether the answer used it is a second question, and it takes an intervention to
-# find out.
-#
-# **Check 3: right answer, wrong place.** Among the questions whose first noun points *beside* its object, how many are
-# answered right all the same? And where it points well, how many are wrong?
 
 # %%
 found_rows = torch.arange(len(maps))
@@ -1064,11 +1002,13 @@ with torch.no_grad():
     right = (reader(features, ids, mask).argmax(dim=-1) == answers).float()
 hit = pointing(maps, masks).bool()
 beside_right = right[~hit].mean() if (~hit).any() else torch.tensor(float("nan"))
-claim("answers that are right, pointing well", right[hit].mean(), at_least=0.9)
-claim("answers that are right, pointing beside the object", beside_right, at_least=0.85)
+claim("answers that are right, pointing", {"well": right[hit].mean(), "beside the object": beside_right}, at_least=0.9)
 
 # %% [markdown]
-# So a map that points well is no condition for a right answer: beside the object, answers are right about as often. There
+# One of the two layers carries the answers; the map of the other can be wiped out at little cost. A map shows where a
+# layer *looked*. Whether the answer used it is a second question, and it takes an intervention to find out.
+#
+# And a map that points well is no condition for a right answer: beside the object, answers are right about as often. There
 # may still be enough weight on it, or the second layer repairs what the first has missed. *The map is right* and *the
 # answer is right* are two measurements; report both.
 
@@ -1141,10 +1081,8 @@ helped = MultiModalModel(
 )  # fmt: skip
 hints, hint_mask = hint_tokenizer.encode_batch([f"something like a {thing.group}" for thing in things])
 targets = torch.tensor([nouns.index(thing.noun) for thing in things])
-from mmcourse.train import Batches
-
 history = fit(
-    helped, lambda model, batch: F.cross_entropy(model(*batch[:3]), batch[3]), Batches(features, hints, hint_mask, targets, size=64),
+    helped, question_loss, Batches(features, hints, hint_mask, targets, size=64),
     steps=by_budget(smoke=10, standard=400), learning_rate=2e-3, weight_decay=0.1, description="with and without words",
 )  # fmt: skip
 
@@ -1169,8 +1107,8 @@ viz.show(
     viz.bars(results, ylabel="accuracy (test)", highlight="both"),
     alt="Bars of accuracy: picture alone in the middle, words alone one eighth, both highest, both with a false hint about one eighth.",
 )
-claim("gain by the sentence", results["both"] - results["picture alone"], at_least=0.1)
-claim("loss by a false sentence", results["picture alone"] - results["both, false hint"], at_least=0.1)
+gain, loss = results["both"] - results["picture alone"], results["picture alone"] - results["both, false hint"]
+claim("difference in accuracy", {"gain by the sentence": gain, "loss by a false one": loss}, at_least=0.1)
 
 # %% [markdown]
 # **What to see:** picture and sentence together are right far more often than the picture alone, and the sentence alone
@@ -1209,8 +1147,8 @@ viz.show(
     ),
     alt="Accuracy against padding: run A stays level, run B falls on where questions and hardly on exists questions.",
 )
-claim("run A, where, eight words of padding", service["run A, where"][1][-1], at_least=0.9)
-claim("run B, where, no padding", service["run B, where"][1][0], at_least=0.9)
+good = {"run A, eight words of padding": service["run A, where"][1][-1], "run B, none": service["run B, where"][1][0]}
+claim("accuracy on where questions", good, at_least=0.9)
 claim("run B, where, one word of padding", service["run B, where"][1][1], at_most=0.6)
 
 # %% [markdown]
@@ -1235,8 +1173,8 @@ def padding_moves(answer):
     return (answer(features, F.pad(ids, (0, 3)), F.pad(mask, (0, 3))) - answer(features, ids, mask)).abs().max()
 
 
-claim("run A", padding_moves(lambda features, ids, mask: reader(features, ids, mask)), at_most=1e-4)
-claim("run B", padding_moves(lambda features, ids, mask: reader(features, ids)), at_least=0.1)
+assert padding_moves(reader) <= 1e-4  # run A
+claim("change of the logits, run B", padding_moves(lambda features, ids, mask: reader(features, ids)), at_least=0.1)
 
 # %% [markdown]
 # ## 14 · On real data: words ask a photograph
@@ -1249,11 +1187,6 @@ claim("run B", padding_moves(lambda features, ids, mask: reader(features, ids)),
 # and seen nothing. It has 384 numbers, so it needs a map to 1,280; untrained, this map is random.
 
 # %%
-import dataclasses
-
-from mmcourse.datasets import load_photos
-from mmcourse.encoders.pretrained import imagenet_labels, load_image_encoder, load_text_encoder
-
 eye, reading = load_image_encoder("efficientnet-lite0"), load_text_encoder("minilm")
 eye.preprocess = dataclasses.replace(eye.preprocess, size=320, resize=320)  # 10 × 10 patches instead of 7 × 7
 # photograph -> class, word, and a box drawn by hand around it: rows and columns of the 10 × 10 patches
@@ -1284,14 +1217,12 @@ by_reading = [ask_photos(word_vectors @ random_map) for random_map in random_map
 boxes = torch.zeros(4, 10, 10)
 for box, (_, (top, bottom, left, right)) in zip(boxes, ASKED.values(), strict=True):
     box[top:bottom, left:right] = 1
-shown = eye.preprocess.undo(ready)
-lit = []
-for image, first_map, second_map in zip(shown.float() / 255, by_class, by_reading[0], strict=True):
-    for seen_map in (first_map, second_map):
-        lit.append(image * (0.15 + 0.85 * F.interpolate((seen_map / seen_map.max())[None, None], size=(320, 320))[0]))
+shown = eye.preprocess.undo(ready).float() / 255
+pairs = zip(shown, by_class, by_reading[0], strict=True)
+panels = [lit(image, weights) for image, *both in pairs for weights in both]
 names = [f"{word}, {how}" for word, _ in ASKED.values() for how in ("class vector", "MiniLM")]
 viz.show(
-    viz.gallery(lit, names, columns=4),
+    viz.gallery(panels, names, columns=4),
     alt="Four photographs lit where a word looks: class vectors light up the thing, MiniLM vectors light up anything.",
 )
 
@@ -1300,18 +1231,12 @@ viz.show(
 # the box takes up? For MiniLM, average over a hundred random maps.
 
 # %%
-inside = {
-    "area of the box": boxes.mean(dim=(1, 2)),
-    "class vector": (by_class * boxes).sum(dim=(1, 2)),
-    "MiniLM, random map": torch.stack([(maps * boxes).sum(dim=(1, 2)) for maps in by_reading]).mean(dim=0),
-}
-viz.show(
-    viz.heat(torch.stack(list(inside.values())), rows=list(inside), columns=[word for word, _ in ASKED.values()]),
-    alt="Table: share of the attention inside a box around the thing, for its class vector and for MiniLM, and the box's area.",
-)
-claim("attention inside the box, class vectors", inside["class vector"].mean(), at_least=0.6)
-excess = inside["MiniLM, random map"] - inside["area of the box"]
-claim("MiniLM above the area of the box, on average", excess.mean(), near=0, tolerance=0.15)
+area, by_word = boxes.mean(dim=(1, 2)), (by_class * boxes).sum(dim=(1, 2))
+by_chance = torch.stack([(maps * boxes).sum(dim=(1, 2)) for maps in by_reading]).mean(dim=0)
+for word, *shares in zip(ASKED, area, by_word, by_chance, strict=True):
+    print(f"{word:10} area {shares[0]:.2f}   class vector {shares[1]:.1f}   MiniLM, random map {shares[2]:.1f}")
+claim("attention inside the box, class vectors, on average", by_word.mean(), at_least=0.75)
+claim("MiniLM above the area of the box, on average", (by_chance - area).mean(), near=0, tolerance=0.15)
 
 # %% [markdown]
 # **What to see:** class vectors find the shuttle behind the astronaut and the tripod under the camera: cross-attention
@@ -1334,25 +1259,19 @@ claim("MiniLM above the area of the box, on average", excess.mean(), near=0, tol
 # Two ideas carry these systems. **Fewer tokens to ask**: instead of hundreds of patches, the language model sees 32 or
 # 64 vectors that learned queries have fetched, by the same cross-attention with the queries as parameters. **A gate
 # that starts shut**: Flamingo adds $\tanh(\alpha)$ times what the attention finds, with $\alpha=0$ at the start.
+#
+# **What it costs** (second cell). Let $T$ words and $P$ patches meet. Self-attention over all of them together compares
+# $(T+P)^2$ pairs; cross-attention $T\cdot P$. With 32 queries in between, $32P + 32T$.
 
 # %%
-from mmcourse.transformer import Block
-
 block = Block(64, 4).eval()
 cross = MultiHeadAttention(64, 4).eval()
 gate = nn.Parameter(torch.zeros(()))  # the α of Flamingo
 sentence, picture = torch.randn(1, 6, 64, generator=generator), torch.randn(1, 64, 64, generator=generator)
 gated = block(sentence + torch.tanh(gate) * cross(sentence, picture))
-claim("change of the language model at the start", (gated - block(sentence)).abs().max(), at_most=0)
+assert torch.equal(gated, block(sentence))  # at the start nothing changes
 gated.square().sum().backward()
 claim("gradient at the shut gate", gate.grad.abs(), at_least=1e-3)
-
-# %% [markdown]
-# At the start the language model speaks exactly as before, and the gate can learn to open. Compare the three
-# conditions: a good start decides whether attention learns at all, in a toy and in 80 billion parameters.
-#
-# **What it costs.** Let $T$ words and $P$ patches meet. Self-attention over all of them together compares $(T+P)^2$
-# pairs; cross-attention $T\cdot P$. With 32 queries in between, $32P + 32T$.
 
 # %%
 T, P = 64, 1024
@@ -1362,6 +1281,9 @@ for name, count in pairs.items():
 assert pairs == {"all with all": 1_183_744, "words ask patches": 65_536, "32 queries in between": 34_816}
 
 # %% [markdown]
+# At the start the language model speaks exactly as before, and the gate can learn to open. Compare the three
+# conditions: a good start decides whether attention learns at all, in a toy and in 80 billion parameters.
+#
 # **On one GPU** nothing changes in this code but the device; batches can be hundreds of questions, and the budget dial
 # trains longer. Keep a frozen encoder's tokens in memory if they fit, as here; else compute them without gradients.
 #
@@ -1380,8 +1302,7 @@ assert pairs == {"all with all": 1_183_744, "words ask patches": 65_536, "32 que
 #    object. Which layer finds it?
 # 4. Put the true masks to use: add a loss that pulls the first layer's map onto the object. Does it help *not aligned*
 #    to learn?
-
-# %% [markdown]
+#
 # ## 17 · Check yourself
 
 # %%
@@ -1438,8 +1359,7 @@ quiz(
 # - Text helps to see, and misleads when it is false. Padding that is not masked makes answers depend on neighbors.
 #
 # **Next: 08 · Contrastive pretraining**, which gives every word a vector in the picture's space.
-
-# %% [markdown]
+#
 # ## References
 #
 # - *Attention is all you need*. Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin. NeurIPS 2017.

@@ -407,6 +407,142 @@ def mass_density(maps, masks):
     return torch.einsum("nij,nij->n", maps, shares).div(shares.sum((1, 2))).mean()
 
 
+# --- twenty more, from a demanding reader ---------------------------------------------------------------------------
+
+
+@right("07-words-ask-patches")
+def cross_in_double(words, patches, w_query, w_key, w_value):
+    words, patches, w_query, w_key, w_value = (x.double() for x in (words, patches, w_query, w_key, w_value))
+    scores = torch.einsum("btc,cd,bpe,ed->btp", words, w_query, patches, w_key) * w_query.shape[1] ** -0.5
+    weights = (scores - scores.logsumexp(dim=-1, keepdim=True)).exp()
+    return torch.einsum("btp,bpc,cd->btd", weights, patches, w_value).float(), weights.float()
+
+
+@right("07-words-ask-patches")
+def cross_as_a_list(words, patches, w_query, w_key, w_value):
+    return list(cross_with_a_loop(words, patches, w_query, w_key, w_value))
+
+
+@wrong("07-words-ask-patches", "patches themselves are mixed")
+def cross_without_values(words, patches, w_query, w_key, w_value):
+    weights = cross_with_einsum(words, patches, w_query, w_key, w_value)[1]
+    return weights @ patches, weights
+
+
+@wrong("07-words-ask-patches", "softmax is missing")
+def cross_with_scores(words, patches, w_query, w_key, w_value):
+    scores = torch.einsum("btd,bpd->btp", words @ w_query, patches @ w_key) / math.sqrt(w_query.shape[1])
+    return scores @ (patches @ w_value), scores
+
+
+@right("07-padded-words")
+def padded_by_sums(q, k, v, lengths):
+    real = torch.arange(k.shape[1]).expand(len(k), -1) < lengths.unsqueeze(1)
+    scores = torch.einsum("bpd,btd->bpt", q, k) / q.shape[-1] ** 0.5
+    shares = (scores - scores.amax(dim=-1, keepdim=True)).double().exp() * real[:, None]
+    return (shares @ v.double() / shares.sum(dim=-1, keepdim=True).clamp(min=1e-300)).float()
+
+
+@right("07-padded-words")
+def padded_by_pytorch(q, k, v, lengths):
+    real = (torch.arange(k.shape[1]) < lengths[:, None])[:, None].expand(-1, q.shape[1], -1)
+    some = (lengths > 0)[:, None, None]
+    return torch.where(some, F.scaled_dot_product_attention(q, k, v, attn_mask=real | ~some), 0.0)
+
+
+@wrong("07-padded-words", "set to 0, but")
+def padded_with_zero_scores(q, k, v, lengths):
+    real = torch.arange(k.shape[1]) < lengths[:, None]
+    return torch.softmax(torch.einsum("bpd,btd->bpt", q, k) / q.shape[-1] ** 0.5 * real[:, None], dim=2) @ v
+
+
+@wrong("07-padded-words", "mean of its padding")
+def padded_without_the_end(q, k, v, lengths):
+    real = torch.arange(k.shape[1]) < lengths[:, None]
+    return torch.softmax((q @ k.mT / math.sqrt(q.shape[-1])) + torch.where(real, 0.0, -1e9)[:, None], dim=-1) @ v
+
+
+@right("07-co-attention")
+def co_as_a_list(words, patches, words_ask, patches_ask):
+    found = [words_ask(words, patches), patches_ask(patches, words)]
+    return [old + new for old, new in zip((words, patches), found, strict=True)]
+
+
+@wrong("07-co-attention", "asks itself")
+def co_with_itself(words, patches, words_ask, patches_ask):
+    return torch.add(words, words_ask(words, words)), torch.add(patches, patches_ask(patches, patches))
+
+
+@wrong("07-co-attention", "Only the words are updated")
+def co_of_words_alone(words, patches, words_ask, patches_ask):
+    return words_ask(words, patches).add(words), patches.clone()
+
+
+@right("07-positions-2d")
+def positions_by_broadcast(rows, columns, width):
+    table = torch.empty(rows, columns, width)
+    table[..., : width // 2] = sinusoidal_positions(rows, width // 2)[:, None]
+    table[..., width // 2 :] = sinusoidal_positions(columns, width // 2)
+    return table.flatten(0, 1)
+
+
+@right("07-positions-2d")
+def positions_by_indexing(rows, columns, width):
+    row, column = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).T
+    both = sinusoidal_positions(rows, width // 2)[row], sinusoidal_positions(columns, width // 2)[column]
+    return torch.hstack(both).numpy()
+
+
+@wrong("07-positions-2d", "swapped")
+def positions_turned(rows, columns, width):
+    down, across = sinusoidal_positions(columns, width // 2), sinusoidal_positions(rows, width // 2)
+    return torch.cat((down.repeat_interleave(rows, 0), across.repeat(columns, 1)), dim=1)
+
+
+@right("07-identity-start")
+def start_as_a_list(width):
+    def make():
+        layer = nn.Linear(width, width)
+        layer.load_state_dict({"weight": torch.eye(width), "bias": torch.zeros(width)})
+        return layer
+
+    return [make(), make()]
+
+
+@wrong("07-identity-start", "biases start at random")
+def start_with_random_bias(width):
+    layers = nn.Linear(width, width), nn.Linear(width, width)
+    for layer in layers:
+        nn.init.eye_(layer.weight)
+    return layers
+
+
+@right("07-pointing-game")
+def pointing_by_pixels(maps, masks):
+    large = F.interpolate(maps[:, None], size=masks.shape[1:], mode="nearest")[:, 0]
+    at_peak = large == large.amax(dim=(1, 2), keepdim=True)
+    covered = (at_peak & masks).sum(dim=(1, 2)) / at_peak.sum(dim=(1, 2))
+    return (covered >= 0.25).double().mean().item()
+
+
+@wrong("07-pointing-game", "half or more")
+def pointing_half(maps, masks):
+    at_peak = maps == maps.amax(dim=(1, 2), keepdim=True)
+    return ((_shares(maps, masks) >= 0.5) & at_peak).any(2).any(1).float().mean()
+
+
+@right("07-attention-mass")
+def mass_one_by_one(maps, masks):
+    size = masks[0].numel() // maps[0].numel()
+    large = F.interpolate(maps[:, None], size=masks.shape[1:], mode="nearest")[:, 0]
+    return sum(one[mask].sum().item() / size for one, mask in zip(large, masks, strict=True)) / len(maps)
+
+
+@wrong("07-attention-mass", "outside the object")
+def mass_outside(maps, masks):
+    return torch.einsum("nij,nij->n", maps, 1 - _shares(maps, masks)).mean()
+
+
 test_right_answers, test_wrong_answers, test_enough_answers = ANSWERS.tests(all_exercises("07"))
 
 
