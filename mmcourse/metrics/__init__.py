@@ -1,5 +1,14 @@
 """Metrics: how good a model is, in numbers that other people's tools agree with."""
 
+from mmcourse.metrics.answers import (
+    KindAccuracy,
+    RiskCoverage,
+    VQAAccuracy,
+    accuracy_by_kind,
+    normalize_answer,
+    risk_coverage,
+    vqa_accuracy,
+)
 from mmcourse.metrics.captions import BLEU, CIDEr, bleu, cider_d, rouge_l
 from mmcourse.metrics.classification import (
     AVERAGES,
@@ -19,21 +28,28 @@ __all__ = [
     "AVERAGES",
     "BLEU",
     "CIDEr",
+    "KindAccuracy",
     "PrecisionRecallF1",
     "Reliability",
     "Retrieval",
+    "RiskCoverage",
+    "VQAAccuracy",
     "accuracy",
+    "accuracy_by_kind",
     "bleu",
     "cider_d",
     "confusion_matrix",
     "expected_calibration_error",
     "mean_average_precision",
     "median_rank",
+    "normalize_answer",
     "perplexity",
     "precision_recall_f1",
     "recall_at_k",
     "reliability",
     "retrieval",
+    "risk_coverage",
     "rouge_l",
     "top_k_accuracy",
+    "vqa_accuracy",
 ]
