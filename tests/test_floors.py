@@ -20,7 +20,7 @@ FLOORS = [
     {"models"},
     {"train", "retrieval", "interpret", "deploy"},
     {"recipes"},
-    {"viz"},
+    {"viz", "album"},
     {"widgets"},
 ]
 CELLAR = {"files"}  # what floor 0 itself stands on
