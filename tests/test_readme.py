@@ -1,6 +1,7 @@
 """What the README promises is there: every path, every make target, every `mmcourse` command, every chapter."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def commands():
 
 @pytest.mark.parametrize("command", commands())
 def test_mmcourse_commands_are_understood(command):
-    words = command.replace("FOLDER", "somewhere").replace("SUBMISSIONS", "somewhere").split()
+    words = shlex.split(command.replace("FOLDER", "somewhere").replace("SUBMISSIONS", "somewhere"))
     assert cli._parser().parse_args(words) is not None
 
 
