@@ -25,7 +25,7 @@ from mmcourse.pictures import covered
 from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
-from mmcourse.recipes.patches import load_patches
+from mmcourse.recipes.patches import COVERED, load_patches
 from mmcourse.recipes.worlds import CONTEXT, scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
@@ -37,7 +37,6 @@ LEARNING_RATE = 2e-3
 VOCABULARY = 8_000  # words of a folder at most
 SAVE_EVERY = 50  # steps
 SCENES = 2_000  # of each split that the finished model is measured on
-COVERED = 0.25  # attention that peaks in a cell points at an object that covers so much of the cell
 
 
 def loss(model: nn.Module, batch: CaptionBatch) -> Tensor:
