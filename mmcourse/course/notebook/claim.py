@@ -150,7 +150,7 @@ def _draw(
     axes.minorticks_off()
     axes.tick_params(labelsize=9, colors=INK, length=3)
     shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"  # the whole text is in the output beside it
-    figure.text(0.02, 0.74, shown, fontsize=min(11, 11 * 90 / len(shown)), color=INK, parse_math=False)
+    figure.text(0.02, 0.74, shown, fontsize=11 * min(1, 90 / max(len(shown), 1)), color=INK, parse_math=False)
     figure.text(0.985, 0.34, _short(value), fontsize=15, color=color, weight="bold", ha="right")
     return figure
 
