@@ -39,7 +39,6 @@
 # ```
 
 # %% tags=["nbval-ignore-output"]
-import csv
 import dataclasses
 import math
 
@@ -49,7 +48,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmcourse import viz, widgets
-from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import lexicon, load_glyphs, load_photos, make_scenes
 from mmcourse.datasets.transforms import augment
@@ -84,6 +82,8 @@ viz.show(
     viz.gallery([here, moved, brown], titles, columns=3),
     alt="A cat, the same cat moved by 24 pixels, and a plain brown square, each with its distance to the first picture.",
 )
+
+# %%
 claim(
     "pixel distance to the moved cat, divided by that to the brown square,", by_pixels[0] / by_pixels[1], at_least=1.2
 )
@@ -197,28 +197,32 @@ viz.bars(sure, ylabel="probability", title="probability of the right names", ax=
 viz.show(
     figure, alt="Bars for five ways to prepare pictures: as trained, A and B are high, C is low and D is near zero."
 )
-claim(
-    "right name among the top 5: as trained − the better of C and D",
-    found["as trained"] - max(found["C"], found["D"]),
-    at_least=0.45,
-)
-claim("the worse of A and B: the same", min(found["A"], found["B"]), at_least=0.6)
-lost = {name: sure["as trained"] - sure[name] for name in "AB"}
-assert lost["A"] >= 0.05
-assert lost["B"] >= 0.02
+
+# %% [markdown]
+# **What to see:** D fails completely and C nearly. Those two will be found out. A and B lose some of their certainty
+# and look healthy: a table of accuracies would never expose them. Now the symptoms. Name four causes before you read
+# on.
+
+# %%
 for name, x in prepared.items():
     blue_minus_red = (x[:, 2] - x[:, 0]).mean().item()
     print(f"{name:10}  from {x.min():6.1f} to {x.max():5.1f}   blue − red {blue_minus_red:6.2f}")
 
 # %% [markdown]
-# **What to see:** D fails completely and C nearly. Those two will be found out. A and B lose some of their certainty
-# and look healthy: a table of accuracies would never expose them. The symptoms are in the printed lines. Name four causes before you
-# read on.
-#
 # **Diagnosis.** **A** reaches −3: normalized *twice*. **B** has the range of a healthy input, but blue is larger than
 # red in pictures of cats and coffee: the order is blue, green, red, as OpenCV reads files. **C** runs to 255: never
 # scaled, never normalized. **D** stays near −1, one shade of black: divided by 255 twice.
-#
+
+# %%
+claim("as trained: right name among the top 5", found["as trained"], at_least=0.9)
+claim("A, normalized twice: the same", found["A"], at_least=0.6)
+claim("B, blue and red exchanged: the same", found["B"], at_least=0.6)
+claim("C, 0 to 255: the same", found["C"], at_most=0.45)
+claim("D, divided by 255 twice: the same", found["D"], at_most=0.1)
+claim("probability lost by A", sure["as trained"] - sure["A"], at_least=0.05)
+claim("probability lost by B", sure["as trained"] - sure["B"], at_least=0.02)
+
+# %% [markdown]
 # **Two tests that find it**: print the range of what goes in, and *undo* it: `encoder.preprocess.undo(x)` must give a
 # picture that looks right to you. Run both before you train anything on top.
 
@@ -231,7 +235,8 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** every mistake is visible at once. A has lost its darker half, B is blue, C is all white, D is night.
-#
+
+# %% [markdown]
 # ## 4 · Features by thought
 #
 # Before networks learned features, people designed them.
@@ -290,7 +295,8 @@ widgets.explore(slide, kernel=list(kernels), alt="The palace in gray, and its ve
 # - the **color histogram** counts how often each color comes; it forgets where;
 # - **HOG** (Dalal and Triggs, 2005) counts edge directions in cells of a grid; it forgets color;
 # - **LBP** (Ojala et al., 2002) counts tiny patterns of brighter and darker neighbors: texture.
-#
+
+# %% [markdown]
 # ### ✏️ Exercise 2 · Which colors, how often ★★
 #
 # *Goal: a feature that forgets where things are. About 10 minutes.*
@@ -394,18 +400,21 @@ def accuracy(guess, rows):
     return (guess == labels[rows]).float().mean().item()
 
 
+# %%
 pixels = F.avg_pool2d(drawings.float() / 255, 8).flatten(1)  # (N, 3, 96, 96) -> (N, 432), as in chapter 02
 pixel_accuracy = accuracy(regression(pixels, split.train, split.test), split.test)
 hand_accuracy = accuracy(regression(crafted, split.train, split.test), split.test)
-constant = labels[split.test].bincount().max().item() / len(split.test)  # no answer that is always the same does better
+largest = (labels[split.test] == labels[split.train].bincount().argmax()).float().mean().item()
+claim("accuracy of always naming the largest group", largest, at_most=0.25)
+claim("accuracy of pixels", pixel_accuracy, at_least=0.35, at_most=0.46)
 claim("accuracy of hand-crafted features", hand_accuracy, at_least=0.46)
 claim("gain over pixels", hand_accuracy - pixel_accuracy, at_least=0.03)
-assert by_budget(smoke=True, standard=pixel_accuracy > constant + 0.1)
 
 # %% [markdown]
 # Three formulas from before 2006 beat the pixels. They cost a few seconds and need no photographs. That is the baseline
 # that anything learned has to beat, and we will keep it honest to the end.
-#
+
+# %% [markdown]
 # ## 5 · Convolution, from loops to a matrix product
 #
 # The step from hand-crafted to learned is small: keep the sliding, *learn the numbers in the table*.
@@ -449,9 +458,16 @@ print(tuple(y.shape))
 windows = F.unfold(x, 3, stride=s)  # (B, C, H, W) -> (B, C·h·w, H'·W')
 flat = w.flatten(1) @ windows  # (O, C·h·w) @ (B, C·h·w, P) -> (B, O, P)
 by_product = flat.unflatten(-1, (rows, columns))
-for other in (by_product, F.conv2d(x, w, stride=s)):
-    torch.testing.assert_close(other, y, rtol=0, atol=1e-5)
+claim("unfold − loops", (by_product - y).abs().max(), at_most=1e-5)
+claim("conv2d − loops", (F.conv2d(x, w, stride=s) - y).abs().max(), at_most=1e-5)
 
+# %% [markdown]
+# Two conventions to know. **Padding** with $p$ zeros on each side keeps the border alive; the output then has
+# $\lfloor (H+2p-h)/s\rfloor+1$ rows. And mathematicians mirror the kernel before sliding it; deep learning does not. What
+# everybody calls convolution is, strictly, cross-correlation. A learned kernel does not care, a copied Sobel kernel
+# changes its sign.
+
+# %%
 mirrored = F.conv2d(small[None, None], sobel.flip(0, 1)[None, None])[0, 0]
 assert torch.equal(mirrored, -edges)
 for H, h, p, stride in ((224, 3, 1, 1), (224, 7, 3, 2), (64, 4, 0, 4)):
@@ -460,11 +476,6 @@ for H, h, p, stride in ((224, 3, 1, 1), (224, 7, 3, 2), (64, 4, 0, 4)):
     print(f"{H} pixels, kernel {h}, padding {p}, stride {stride}: {rows}")
 
 # %% [markdown]
-# Two conventions to know. **Padding** with $p$ zeros on each side keeps the border alive; the output then has
-# $\lfloor (H+2p-h)/s\rfloor+1$ rows. And mathematicians mirror the kernel before sliding it; deep learning does not. What
-# everybody calls convolution is, strictly, cross-correlation. A learned kernel does not care, a copied Sobel kernel
-# changes its sign. The last lines above check both.
-#
 # ### ✏️ Exercise 4 · Convolution as one matrix product ★★★
 #
 # *Goal: every window a column, every kernel a row. About 15 minutes.*
@@ -504,7 +515,14 @@ for size, stride, padding in ((1, 1, 0), (3, 1, 1), (3, 2, 1), (4, 4, 0), (5, 2,
     pairs = zip(*(torch.autograd.grad(y, (x, w, b), pull) for y in (ours, theirs)), strict=True)
     forward = max(forward, ((ours - theirs).abs().max() / theirs.abs().max()).item())
     backward = max(backward, *(((one - two).abs().max() / two.abs().max()).item() for one, two in pairs))
-claim("largest relative difference, forward and of the gradients", max(forward, backward), at_most=1e-5)
+claim("largest relative difference forward", forward, at_most=1e-5)
+claim("largest relative difference of the gradients", backward, at_most=1e-5)
+
+# %% [markdown]
+# How much does sharing save? Compare a layer that turns 64 × 64 pixels in 3 channels into as many places with 16
+# channels:
+
+# %%
 shared = 16 * 3 * 3 * 3
 dense = (3 * 64 * 64) * (16 * 64 * 64)
 print(f"3×3 convolution: {shared} weights; everything to everything: {dense:,} weights")
@@ -512,8 +530,7 @@ assert shared == 432
 assert dense == 805_306_368
 
 # %% [markdown]
-# How much does sharing save? A layer that turns 64 × 64 pixels in 3 channels into as many places with 16 channels has
-# 432 weights instead of 805 million. And a shift of the picture shifts the output by as much, away from the borders and
+# 432 weights instead of 805 million, and a shift of the picture shifts the output by as much, away from the borders and
 # with stride 1: convolution is *equivariant* to shifts, as attention is to shuffles. What comes out is a picture again.
 #
 # **feature map**（特征图）: one channel of a layer's output, which says for every place how strongly one kernel answers there.
@@ -591,7 +608,7 @@ claim(
     at_least=0.1,
 )
 block_norm.eval()
-torch.testing.assert_close(block_norm(x[:1])[0], block_norm(x)[0], rtol=0, atol=1e-5)  # evaluation mode: no neighbors
+claim("the same in evaluation mode", (block_norm(x[:1])[0] - block_norm(x)[0]).abs().max(), at_most=1e-5)
 
 # %% [markdown]
 # **data augmentation**（数据增强）: showing the model changed copies of the training data, with changes that leave the answer as it is.
@@ -643,93 +660,39 @@ def score(model, pictures, rows):
 
 # %%
 steps = by_budget(smoke=3, standard=250, gpu=2000)
-seen, unseen = {"plain": [], "augmented": []}, {"plain": [], "augmented": []}
-for seed, name in progress([(seed, name) for seed in range(3) for name in seen], "CNN on the drawings, three seeds"):
-    model = train_cnn(small_drawings, split.train, steps=steps, changes=name == "augmented", seed=seed)
-    seen[name].append(score(model, small_drawings, split.train))
-    unseen[name].append(score(model, small_drawings, split.test))
-assert 300_000 <= sum(parameter.numel() for parameter in model.parameters()) < 330_000
-figure, axes = plt.subplots(figsize=(8, 2.8))
-for place, (part, found_here) in enumerate(
-    (part, values) for name in seen for part, values in (("seen", seen[name]), ("unseen", unseen[name]))
-):
-    axes.plot([place] * 3, found_here, "o", color=viz.BLUE if part == "seen" else viz.VERMILLION, alpha=0.7)
-axes.axhline(hand_accuracy, color=viz.GRAY, linestyle="--")
-axes.annotate("by hand, unseen", (2, hand_accuracy - 0.1), ha="center", color=viz.INK)
-axes.set_xticks(
-    range(4), ["plain,\nits own drawings", "plain,\nunseen", "augmented,\nits own drawings", "augmented,\nunseen"]
+plain_cnn = train_cnn(
+    small_drawings, split.train, steps=steps, changes=False, description="CNN on the drawings as they are"
 )
-axes.set(ylabel="accuracy", ylim=(0, 1.08), xlim=(-0.5, 3.5))
-viz.show(
-    figure,
-    alt="Three dots each: plain training knows all its own drawings and half of the unseen; augmented knows two thirds and also half, as the hand-crafted features do.",
-)
-mean_of = {name: (sum(seen[name]) / 3, sum(unseen[name]) / 3) for name in seen}
-claim("plain: accuracy on its own drawings, mean of three seeds", mean_of["plain"][0], at_least=0.95)
-gain = mean_of["augmented"][1] - mean_of["plain"][1]
-claim("augmented − plain, unseen drawings, mean of three seeds", gain, near=0, tolerance=0.05)
-assert mean_of["augmented"][0] < 0.9
-claim("augmented − hand-crafted, unseen drawings", mean_of["augmented"][1] - hand_accuracy, near=0, tolerance=0.08)
+cnn = train_cnn(small_drawings, split.train, steps=steps, description="CNN on changed copies")
+seen = {"plain": score(plain_cnn, small_drawings, split.train), "augmented": score(cnn, small_drawings, split.train)}
+unseen = {"plain": score(plain_cnn, small_drawings, split.test), "augmented": score(cnn, small_drawings, split.test)}
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
+viz.bars(seen, title="drawings it learned from", ylabel="accuracy", ylim=(0, 1.15), ax=left)
+viz.bars(unseen, title="250 unseen drawings", baseline={"by hand": hand_accuracy}, ylim=(0, 1.15), ax=right)
+viz.show(figure, alt="Plain training knows all its drawings, augmented fewer; both know half of the unseen.")
 
 # %% [markdown]
-# **What to see:** each dot is one of three seeds. Without augmentation the network learns its 1,290 drawings by heart, and half of the
-# unseen ones are wrong. With it, learning by heart is harder, and in these 250 steps that is all it does: on unseen drawings no gain
-# is to be seen. Either way, 300 thousand weights end up about where three formulas are.
-#
-# ### One network, more and more labels
-#
-# Is the network too weak, or are 1,290 pictures too few? Drawings cannot tell: there are no more. Scenes can, as their
-# grammar makes as many labeled pictures as we like. So take *one task*, scenes with one thing on 48 × 48 pixels, which of
-# 64 nouns is it?, and give *this same network* a growing share of labels. At the smallest share, the CNN with twice as many blocks runs beside it. These runs are too long for a notebook
-# (`data/make_labels.py`, three seeds each); their table is read here.
+# **What to see:** without augmentation the network learns its 1,290 drawings by heart, and half of the unseen ones are
+# wrong. Augmentation makes learning by heart harder. Either way, 300 thousand weights end up about where three formulas
+# are.
 
 # %%
-with (content_dir("data") / "labels.csv").open(encoding="utf-8", newline="") as file:
-    runs = list(csv.DictReader(file))
-shares = sorted({int(run["scenes"]) for run in runs})
-reached = {}
-for run in runs:
-    reached.setdefault((run["network"], int(run["scenes"])), []).append(float(run["test"]))
-middle = {key: sum(values) / len(values) for key, values in reached.items()}
-figure, axes = plt.subplots(figsize=(8, 3.4))
-for number, name in enumerate(dict.fromkeys(run["network"] for run in runs)):
-    known = [share for share in shares if (name, share) in reached]
-    places = [shares.index(share) + 0.04 * (number - 1) for share in known]
-    axes.plot(places, [middle[name, share] for share in known], label=name, marker="os^"[number])
-    for place, share in zip(places, known, strict=True):
-        axes.plot([place] * len(reached[name, share]), reached[name, share], "k.", markersize=4)
-axes.axhline(1 / 64, color=viz.GRAY, linestyle="--")
-axes.annotate("guessing", (2.2, 1 / 64 + 0.02), ha="right", color=viz.INK)
-axes.set_xticks(range(len(shares)), [f"{share:,}" for share in shares])
-axes.set(xlabel="labeled scenes to learn from", ylabel="accuracy, 2,000 unseen scenes", ylim=(0, 1.02))
-axes.legend(loc="upper left")
-viz.show(
-    figure,
-    alt="Accuracy of one CNN rises from about 0.6 with 1,290 labeled scenes to nearly 1 with 20,640; with twice the blocks it is no better.",
-)
-claim(
-    "CNN: gain by sixteen times the labels, mean of three seeds",
-    middle["CNN", shares[2]] - middle["CNN", shares[0]],
-    at_least=0.3,
-)
-deeper = middle["CNN, twice as deep", shares[0]] - middle["CNN", shares[0]]
-more = middle["CNN", shares[1]] - middle["CNN", shares[0]]
-claim("CNN: gain by four times the labels − gain by twice the blocks", more - deeper, at_least=0.05)
-learned = min(float(run["seen"]) for run in runs)
-claim("share of its own pictures that each run knows", learned, at_least=0.95)
+weights = sum(parameter.numel() for parameter in cnn.parameters())
+assert 300_000 <= weights < 330_000
+claim("plain: accuracy on its own drawings", seen["plain"], at_least=0.97)
+claim("plain: accuracy on unseen drawings", unseen["plain"], at_least=0.38, at_most=0.58)
+claim("augmented: accuracy on its own drawings", seen["augmented"], at_most=0.9)
+claim("augmented CNN minus hand-crafted, unseen", unseen["augmented"] - hand_accuracy, near=0, tolerance=0.08)
 
 # %% [markdown]
-# **What to see:** one network, one task: two thirds of the unseen scenes are right with 1,290 labels, nearly all with sixteen times
-# as many. With twice the blocks and the few labels it is no better. Each of these runs knows its own pictures nearly by heart, as the
-# last gauge says, so it is not patience that is missing. For this task: labels, not layers. Whether more drawings would do the same
-# for the drawings, nobody has measured.
+# ### The same network with all the data it wants
 #
-# ### Where is it?
+# Is the network too weak, or are 1,290 drawings too few? Scenes can tell: their grammar makes as many labeled pictures
+# as we like. The task: *which of 64 nouns are in this picture?* Sixty-four yes-or-no questions, each with its own
+# cross-entropy.
 #
-# With labels in plenty a network can learn something it was never told. The task now: *which of 64 nouns are in this
-# picture?* Scenes show up to three things, and each noun is a yes-or-no question with its own cross-entropy. A noun is in
-# the picture if it is *anywhere*. So we keep the map: a 1 × 1 convolution gives 64 logits at each of 8 × 8 places, and
-# the largest over the places is the answer.
+# A noun is in the picture if it is *anywhere*. So we keep the map: a 1 × 1 convolution gives 64 logits at each of 8 × 8
+# places, and the largest over the places is the answer.
 
 # %%
 nouns = [noun.name for noun in lexicon()]
@@ -775,11 +738,15 @@ with torch.no_grad():
 scores = maps.amax(dim=(2, 3))
 said, true = scores > 0, test_targets > 0
 f1 = (2 * (said & true).sum() / (said.sum() + true.sum())).item()
+surest = test_targets.gather(1, scores.argmax(dim=1, keepdim=True)).mean().item()
 claim("F1 over all nouns of 500 unseen scenes", f1, at_least=0.8)
+claim("share of scenes whose surest noun is there", surest, at_least=0.95)
 
 # %% [markdown]
-# It names things that it has to find at any place, in any of three sizes. And it was never told *where*. Look at the
-# maps.
+# The network is strong enough: with 12,000 labeled pictures it names things that it has to find at any place, in any of
+# four sizes, and nearly never gets its surest noun wrong. It was the labels that were missing.
+#
+# And it was never told *where*. Look at the maps.
 
 # %%
 chosen = [i for i, scene in enumerate(test_scenes.scenes) if len({o.noun for o in scene.objects}) == 2][:4]
@@ -794,6 +761,8 @@ viz.show(
     viz.gallery(pictures, names, columns=6),
     alt="Four scenes, each followed by two maps of 8 by 8 places that light up where the named thing is.",
 )
+
+# %%
 inside = []
 for i, scene in enumerate(test_scenes.scenes):
     if len(scene.objects) == 1:
@@ -803,16 +772,21 @@ for i, scene in enumerate(test_scenes.scenes):
         inside.append(left_edge <= 8 * column + 4 <= right_edge and top_edge <= 8 * row + 4 <= bottom_edge)
 claim("single objects: the strongest place lies inside the box", sum(inside) / len(inside), at_least=0.85)
 
+# %% [markdown]
+# **What to see:** each map lights up at its thing and stays dark elsewhere. A classifier that keeps its places finds
+# for free; chapter 14 builds on that.
+#
+# One number of this map can depend on 44 × 44 pixels: what Exercise 5 gives for its five layers. Gradients agree.
+
+# %%
 probe_picture = torch.rand(1, 3, 64, 64, generator=generator, requires_grad=True)
 finder.body.feature_map(probe_picture)[0, :, 4, 4].sum().backward()
 touched = (probe_picture.grad != 0).any(dim=1)[0]
-assert (touched.any(dim=1).sum().item(), touched.any(dim=0).sum().item()) == (44, 44)
+sides = (touched.any(dim=1).sum().item(), touched.any(dim=0).sum().item())
+print(sides)
+assert sides == (44, 44)
 
 # %% [markdown]
-# **What to see:** each map lights up at its thing and stays dark elsewhere. A classifier that keeps its places finds
-# for free; chapter 14 builds on that. One number of this map can depend on 44 × 44 pixels: what Exercise 5 gives for its
-# five layers, and what the gradients above confirm.
-#
 # ## 7 · What a million photographs teach
 #
 # **pretrained network**（预训练网络）: a network whose weights come from training on another, usually much larger, dataset.
@@ -838,6 +812,10 @@ assert [table[name][0] for name in ("camera", "motorcycle", "palace", "flower")]
     "palace",
     "daisy",
 ]
+for name, chance in {"cat": 0.40, "coffee": 0.95, "camera": 0.94, "palace": 0.30}.items():
+    claim(
+        f"probability of the first answer, {name}", top.values[list(fits).index(name), 0], near=chance, tolerance=0.02
+    )
 
 # %% [markdown]
 # Cats of three coats, a tripod in front of a photographer, a palace. Where ImageNet lacks the name it says the nearest:
@@ -856,52 +834,18 @@ viz.show(
     alt="Thirty-two kernels of 3 by 3 pixels: some are one plain color, others light on one side and dark on the other.",
 )
 
-# %% [markdown]
-# Light on one side and dark on the other: is that Sobel's kernel, found again? The best of thirty-two may look like
-# anything. So ask **random** kernels the same question, a thousand times thirty-two: how like Sobel's is the best? And a
-# second question, about color: lay the three colors of a kernel side by side as a table of 3 × 9 numbers. How much of it
-# is *one* little picture in *one* color, a table of rank 1?
+
+def likeness(kernel):
+    """The largest |cosine| of any learned kernel, its colors added up, with this one."""
+    return F.cosine_similarity(first.sum(dim=1).flatten(1), kernel.flatten()[None]).abs().max()
 
 
-# %%
-def likeness(kernels, target):
-    """The largest |cosine| of any kernel, its colors added up, with this one: (…, 32, 3, 3, 3) -> (…)."""
-    return F.cosine_similarity(kernels.sum(dim=-3).flatten(-2), target.flatten(), dim=-1).abs().amax(dim=-1)
-
-
-def one_color(kernels):
-    """The share of rank 1 in each kernel as a table of colors by places, mean over kernels: (…, 32, 3, 3, 3) -> (…)."""
-    sizes = torch.linalg.svdvals(kernels.flatten(-2)).square()  # (…, 32, 3, 9) -> (…, 32, 3)
-    return (sizes[..., 0] / sizes.sum(dim=-1)).mean(dim=-1)
-
-
-random_kernels = torch.randn(1000, 32, 3, 3, 3, generator=generator)
-questions = {
-    "best likeness to Sobel's, top to bottom": lambda kernels: likeness(kernels, sobel.T),
-    "best likeness to Sobel's, left to right": lambda kernels: likeness(kernels, sobel),
-    "share of one color": one_color,
-}
-figure, panels = plt.subplots(1, 3, figsize=(8, 2.6))
-for panel, (question, answer) in zip(panels, questions.items(), strict=True):
-    panel.hist(answer(random_kernels).numpy(), bins=30, color=viz.GRAY)
-    panel.axvline(answer(first).item(), color=viz.VERMILLION, linewidth=2)
-    panel.set(title=question.replace(", ", ",\n"), yticks=[], xlim=(0.4, 1))
-viz.show(
-    figure,
-    alt="Three histograms of random kernels in gray with a red line for the trained layer: inside them for both likenesses to Sobel's, far to the right for the share of one color.",
-)
-as_like = (likeness(random_kernels, sobel.T) >= 0.7).float().mean()
-claim("draws of 32 random kernels whose best is like Sobel's, |cos| ≥ 0.7", as_like, near=0.52, tolerance=0.08)
-colors = one_color(first) - one_color(random_kernels).max()
-claim("share of one color: learned − the highest of 1,000 random draws", colors, at_least=0.2)
+claim("learned kernel most like Sobel's, top to bottom", likeness(sobel.T), at_least=0.8)
+claim("learned kernel most like Sobel's, left to right", likeness(sobel), at_least=0.7)
 
 # %% [markdown]
-# **What to see:** gray are random kernels, red is the trained layer. Half of all random draws hold a kernel as like
-# Sobel's as 0.7, so finding one here proves nothing: it lies well inside the gray. The colors do: every learned kernel
-# is nearly one little picture in one color, and no random draw comes near. Look at one kernel, and you see what you
-# look for; compare with chance, and you see what training did.
-#
-# What becomes of edges further up? Follow one photograph.
+# **What to see:** plain colors, and kernels that are light on one side and dark on the other. Nobody told the network
+# about Sobel; it found edges because they pay. What of it does every depth keep? Follow one photograph upwards.
 
 
 # %%
@@ -952,8 +896,9 @@ def edge_agreement(images):
 
 
 agreement = edge_agreement(squares)  # seven photographs
-claim("correlation with edges: at depth 1 − at depth 7", agreement[1] - agreement[7], at_least=0.2)
-assert agreement[1] > agreement[3] > agreement[7]
+claim("correlation with edges at depth 1", agreement[1], at_least=0.35)
+claim("correlation with edges at depth 3", agreement[3], at_least=0.2, at_most=0.35)
+claim("correlation with edges at depth 7", agreement[7], at_most=0.2)
 
 # %% [markdown]
 # ### Where it fails
@@ -973,8 +918,10 @@ with torch.no_grad():
 top5 = drawn.topk(5, dim=1).indices.tolist()
 hits = [bool(set(synonyms[glyphs.names[i].lower()]) & set(five)) for i, five in zip(named, top5, strict=True)]
 drawn_top5 = sum(hits) / len(hits)
-claim("right name among the top 5: photographs − drawings", found["as trained"] - drawn_top5, at_least=0.4)
+claim("drawings: right name among the top 5", drawn_top5, at_most=0.4)
+claim("photographs minus drawings", found["as trained"] - drawn_top5, at_least=0.4)
 
+# %%
 some = [glyphs.names.index(name) for name in ("banana", "zebra", "pizza", "umbrella", "violin", "hammer")]
 with torch.no_grad():
     guesses = encoder.logits(encoder.preprocess(drawings[some])).argmax(dim=1).tolist()
@@ -989,7 +936,8 @@ viz.show(
 # **What to see:** the banana and the zebra are hooks: thick black outlines on white, as metal against a plain wall.
 # This is chapter 00's domain shift, by a network that is at ease with any photograph. Are its *features* worthless for
 # drawings, then, or only its names?
-#
+
+# %% [markdown]
 # ## 8 · The experiment: how many labels do you need?
 #
 # **transfer learning**（迁移学习）: using what was learned on one task or dataset for another.
@@ -1085,53 +1033,62 @@ for count in progress(counts, "labels a group"):
     lines["frozen"].append(mean_accuracy(frozen, count))
 
 # %% [markdown]
-# The points are means over draws of labels, the bars their standard deviations. Right, the neat drawings of section 4 for
-# comparison, with five labels a group.
+# The points are means over draws of labels, the bars their standard deviations.
 
 # %%
-figure, (axes, right_axes) = plt.subplots(1, 2, figsize=(8, 3.6), width_ratios=(1.6, 1))
+figure, axes = plt.subplots(figsize=(8, 3.6))
 for number, (name, points) in enumerate(lines.items()):
     spread = [torch.tensor(values).std().item() if len(values) > 1 else 0.0 for _, values in points]
     places = [place + 0.06 * (number - 1) for place in range(5)]
     axes.errorbar(places, [mean for mean, _ in points], spread, label=name, marker="os^"[number], capsize=4)
-axes.axhline(constant, color=viz.GRAY, linestyle="--")
-axes.annotate("best constant answer", (4.2, constant - 0.04), ha="right", color=viz.INK)
+axes.axhline(1 / 8, color=viz.GRAY, linestyle="--")
+axes.annotate("guessing", (4.2, 1 / 8 + 0.01), ha="right", color=viz.INK)
 axes.set_xticks(range(5), ["1", "2", "5", "10", "all 1,290"])
 axes.set(xlabel="labels for each group", ylabel="accuracy, 250 unseen", ylim=(0.05, 0.65))
 axes.legend(loc="upper left")
+viz.show(figure, alt="Accuracy against labels: frozen features rise steeply, far above hand-crafted ones and the CNN.")
+
+# %%
 by_crafted, by_cnn, by_frozen = ([mean for mean, _ in points] for points in lines.values())
-neat_hand, neat_frozen = (mean_accuracy(features, 5)[0] for features in (crafted, frozen_neat))
-bars = {
-    "by hand,\nneat": neat_hand, "by hand,\nset free": by_crafted[2],
-    "frozen,\nneat": neat_frozen, "frozen,\nset free": by_frozen[2],
-}  # fmt: skip
-viz.bars(bars, baseline={"constant": constant}, ylim=(0.05, 0.65), ax=right_axes)
-viz.show(
-    figure,
-    alt="Accuracy against labels: frozen features rise steeply, far above hand-crafted ones and the CNN. Bars: set free, "
-    "hand-crafted features fall far, frozen ones little.",
-)
+claim("5 labels: frozen minus by hand", by_frozen[2] - by_crafted[2], at_least=0.1)
+claim("5 labels: frozen minus from scratch", by_frozen[2] - by_cnn[2], at_least=0.1)
+claim("frozen with 5 labels minus by hand with all 1,290", by_frozen[2] - by_crafted[4], at_least=-0.03)
 leads = [f - max(h, c) for f, h, c in zip(by_frozen, by_crafted, by_cnn, strict=True)]
 claim("smallest lead of frozen at any number of labels", min(leads), at_least=0.03)
-claim("frozen with 5 labels minus by hand with all 1,290", by_frozen[2] - by_crafted[4], at_least=-0.03)
-lost_by_hand, lost_frozen = neat_hand - by_crafted[2], neat_frozen - by_frozen[2]
-claim("set free, 5 labels: lost by hand − lost by frozen features", lost_by_hand - lost_frozen, at_least=0.05)
-assert abs(neat_frozen - neat_hand) < 0.08
 
 # %% [markdown]
-# **What to see:** left, frozen features lead everywhere, on drawings whose names the network gets wrong. Forty labels with
+# **What to see:** frozen features lead everywhere, on drawings whose names the network gets wrong. Forty labels with
 # them are worth as much as 1,290 with hand-crafted features. The last layer's words are about photographs; the features
-# before it travel.
+# before it are edges, textures and shapes that no longer depend on place, size or ground, and those travel.
 #
-# Is that the whole truth? Right, the neat drawings. They were tried first, and what they showed is why the harder task was
-# made: so take the margin as an illustration, not as a verdict. On neat drawings three formulas are nearly as good as 4.7
-# million weights. HOG compares the same cell in every picture, and in a neat world the same cell holds the same thing. Set
-# the drawings free, and it loses far more than the frozen features do. What pretraining buys here is *invariance*: the
-# answer stays when the drawing moves, turns or changes its size.
+# Is that the whole truth? Go back to the neat drawings. They were tried first, and what they showed is why the harder
+# task was made: so take the margin above as an illustration, not as a verdict.
+
+# %%
+neat_hand, neat_frozen = (mean_accuracy(features, 5)[0] for features in (crafted, frozen_neat))
+bars = {
+    "neat, by hand": neat_hand,
+    "neat, frozen": neat_frozen,
+    "set free, by hand": by_crafted[2],
+    "set free, frozen": by_frozen[2],
+}
+viz.show(
+    viz.bars(bars, ylabel="accuracy, 5 labels a group", baseline={"guessing": 1 / 8}, ylim=(0, 0.5)),
+    alt="Bars: on neat drawings both are alike; set free, hand-crafted features fall by half, frozen ones little.",
+)
+claim("neat drawings, 5 labels: frozen minus by hand", neat_frozen - neat_hand, near=0.03, tolerance=0.04)
+claim("lost by hand-crafted features when drawings are set free", neat_hand - by_crafted[2], at_least=0.1)
+claim("lost by frozen features", neat_frozen - by_frozen[2], at_most=0.08)
+
+# %% [markdown]
+# **What to see:** on neat drawings three formulas are nearly as good as 4.7 million weights. HOG compares the same cell
+# in every picture, and in a neat world the same cell holds the same thing. Set the drawings free, and it loses half.
+# What pretraining buys is not magic but *invariance*: the answer stays when the drawing moves, turns or changes its size.
 #
 # Two warnings. The 250 test drawings are one sample, too, which no bar shows. And no method is *good*: "objects" and
 # "symbols" are a person's ideas that no pixel shows.
-#
+
+# %% [markdown]
 # ## 9 · Take the head off
 #
 # Where does a pretrained network end and its task begin? Its last layer turns features into 1,000 scores for ImageNet's
@@ -1161,8 +1118,7 @@ assert sum(parameter.numel() for parameter in (*resnet.parameters(), *head.param
 # Without a connection it says in one sentence that `load_image_encoder()` works offline.
 #
 # What does the head throw away? It is a matrix from 1,280 numbers to 1,000. At least 280 directions lead to nothing:
-# move the features along them as far as you like, and no logit notices. And what does it cost? Give the regression of
-# section 8 the features, the 1,000 logits, or the probabilities after softmax, with five labels a group.
+# move the features along them as far as you like, and no logit notices.
 
 # %%
 classifier = encoder.network.classifier
@@ -1171,18 +1127,28 @@ lost = directions[1000:]
 one = frozen[0]
 other = one + one.norm() * lost[0]  # as far away as the features are long
 with torch.no_grad():
-    torch.testing.assert_close((other - one).norm(), one.norm(), rtol=1e-3, atol=0)
+    claim("change of the features, relative to their length", (other - one).norm() / one.norm(), near=1, tolerance=1e-3)
     claim("largest change of any logit", (classifier(other) - classifier(one)).abs().max(), at_most=1e-3)
+
+# %% [markdown]
+# And what does it cost? Give the regression of section 8 the features, the 1,000 logits, or the probabilities after
+# softmax.
+
+# %%
+with torch.no_grad():
     logits = classifier(frozen)
 tables = {"features": frozen, "logits": logits, "probabilities": logits.softmax(dim=1)}
 cost = {name: mean_accuracy(features, 5)[0] for name, features in tables.items()}
-for name, value in cost.items():
-    print(f"{name:13} {value:.2f}")
+viz.show(
+    viz.bars(cost, ylabel="accuracy, 5 labels a group", baseline={"by hand": by_crafted[2]}, ylim=(0, 0.5)),
+    alt="Bars: features highest, logits a little lower, probabilities far lower, near the hand-crafted features.",
+)
+claim("features minus logits", cost["features"] - cost["logits"], near=0.02, tolerance=0.03)
 claim("features minus probabilities", cost["features"] - cost["probabilities"], at_least=0.08)
 
 # %% [markdown]
-# The first gauge: a change as long as the features themselves, and no logit moves. The accuracies: logits lose little,
-# the probabilities most of the gain over hand-crafted features: softmax lets a few classes speak and silences the rest. Where a tutorial ends its encoder in softmax, most of what pretraining bought is gone.
+# **What to see:** the logits lose little here, the probabilities most of the gain: softmax lets a few classes speak and
+# silences the rest. Where a tutorial ends its encoder in softmax, most of what pretraining bought is gone.
 #
 # Two more mistakes travel with this one: the network left in training mode, and gradients that nobody needs.
 #
@@ -1269,7 +1235,7 @@ images = torch.randn(2, 3, 64, 64, generator=generator)
 weight = torch.randn(32, 3, 16, 16, generator=generator) / 28
 as_product = vit.patchify(images, 16) @ weight.flatten(1).T  # (B, P, 768) @ (768, C) -> (B, P, C)
 as_convolution = F.conv2d(images, weight, stride=16).flatten(2).mT  # (B, C, 4, 4) -> (B, P, C)
-torch.testing.assert_close(as_product, as_convolution, rtol=0, atol=1e-5)
+claim("patch embedding by product − by convolution", (as_product - as_convolution).abs().max(), at_most=1e-5)
 assert vit.patchify(torch.zeros(1, 3, 224, 224), 16).shape == (1, 196, 768)
 
 # %% [markdown]
@@ -1297,49 +1263,15 @@ with torch.no_grad():
     with_positions = (ours(shuffled) - ours(images)).abs().max()
     ours.positions.table.zero_()
     without = (ours(shuffled) - ours(images)).abs().max()
-assert with_positions >= 0.002
+claim("shuffled patches: change with positions", with_positions, at_least=0.002)
 claim("shuffled patches: change without positions", without, at_most=1e-5)
 
 # %% [markdown]
-# Without positions the class token cannot tell a picture from its jigsaw puzzle. It is often said that a CNN cannot be
-# fooled that way, as it reads neighbors. Try it on the pretrained one: cut the seven photographs into 2 × 2, 4 × 4 or 8 × 8
-# tiles, lay them in another order, and count how many still get a right name among the top 5.
-
-
-# %%
-def puzzle(x, n, order):
-    """(B, 3, H, W) with its n × n tiles in another order."""
-    tiles = patchify(x, x.shape[-1] // n)[:, order]  # (B, n·n, 3·s·s)
-    return F.fold(tiles.mT, x.shape[-2:], kernel_size=x.shape[-1] // n, stride=x.shape[-1] // n)
-
-
-named_of_seven, panels, titles = {}, [], []
-with torch.no_grad():
-    for n in (1, 2, 4, 8):
-        counts = []
-        for _ in range(1 if n == 1 else 5):
-            mixed = puzzle(photo_inputs, n, torch.randperm(n * n, generator=generator) if n > 1 else [0])
-            p = encoder.logits(mixed).softmax(dim=1)
-            counts.append(right[::4].gather(1, p.topk(5, dim=1).indices).any(dim=1).sum().item())
-        named_of_seven[n] = counts
-        panels += [encoder.preprocess.undo(mixed[i]) for i in (0, 5)]
-        titles += [f"{n} × {n}: {label[p[i].argmax()]}" for i in (0, 5)]
-viz.show(
-    viz.gallery(panels, titles, columns=4),
-    alt="The cat and the palace whole, in 2 by 2, 4 by 4 and 8 by 8 tiles in another order, each with the network's first answer; the answers leave at the smallest tiles.",
-)
-for n, counts in named_of_seven.items():
-    print(f"{n} × {n} tiles: {min(counts)} to {max(counts)} of 7 still named")
-mean_named = {n: sum(counts) / len(counts) for n, counts in named_of_seven.items()}
-claim("2 × 2 tiles in another order: photographs still named, of 7", mean_named[2], at_least=5.5)
-claim("8 × 8 tiles: photographs still named, of 7", mean_named[8], at_most=2.5)
+# Without positions the class token cannot tell a picture from its jigsaw puzzle. With them, a ViT still has to *learn*
+# that near things belong together, which every convolution is built on. Its authors found it ahead of CNNs only after
+# pretraining on a great many pictures (Dosovitskiy et al., 2021).
 
 # %% [markdown]
-# **What to see:** with tiles of a quarter of the picture the CNN names six or all seven of the photographs, with 4 × 4 tiles
-# still more than half. Only small tiles, which cut every texture and part, stop it. It never needed to know where the parts
-# are: its last step averages over all places. Reading neighbors is no protection. A ViT, in turn, has to *learn* that near things belong together, which every convolution is
-# built on. Its authors found it ahead of CNNs only after pretraining on a great many pictures (Dosovitskiy et al., 2021).
-#
 # ## 11 · At scale
 #
 # What the real systems are, in numbers that you can count yourself and in numbers from the papers:
@@ -1367,7 +1299,8 @@ assert round(large.parameters / 1e6) == 303
 # files. On **many**: give every GPU its part of the pictures; extraction needs no communication at all. Training does,
 # and batch normalization then has to share its means (`nn.SyncBatchNorm`), which is one reason why ViTs use layer
 # normalization.
-#
+
+# %% [markdown]
 # ## 12 · Open project
 #
 # *Whose features are best for your pictures?*
@@ -1382,7 +1315,8 @@ assert round(large.parameters / 1e6) == 303
 #    outline?
 #
 # A good report has one figure a question, the spread over draws, and a sentence on what the test set was used for.
-#
+
+# %% [markdown]
 # ## 13 · Check yourself
 
 # %%
@@ -1395,20 +1329,20 @@ quiz(
     ),
     Question(
         "A 3 × 3 convolution from 64 to 128 channels has how many weights, without bias?",
-        ("1,152", "9 for each pixel", "73,728"),
-        2,
+        ("1,152", "73,728", "9 for each pixel"),
+        1,
         "128 · 64 · 3 · 3: each kernel reaches through all channels and is shared by all places.",
     ),
     Question(
         "Two 3 × 3 convolutions with a stride of 2 in the first. One number of the result sees …",
-        ("7 × 7 pixels", "5 × 5 pixels", "9 × 9 pixels"),
-        0,
+        ("5 × 5 pixels", "7 × 7 pixels", "9 × 9 pixels"),
+        1,
         "3 from the first; the second adds two steps of two pixels each.",
     ),
     Question(
         "You need features from a ResNet-50. You take …",
-        ("the 1,000 outputs", "the probabilities after softmax", "the 2,048 numbers before the last layer"),
-        2,
+        ("the 1,000 outputs", "the 2,048 numbers before the last layer", "the probabilities after softmax"),
+        1,
         "The head keeps what its 1,000 classes need and loses the rest.",
     ),
     Question(
@@ -1425,9 +1359,10 @@ quiz(
 # - Distance between pixels is the wrong currency. A feature keeps what matters and drops the rest.
 # - Resize, scale, normalize as the network was trained. Wrong preprocessing is silent: look at the range, and undo it.
 # - Convolution is one small matrix product, shared by all places; it equals its loops forward and backward.
-# - A residual block adds a change to what came in. Batch normalization has two modes: mind them.
-# - On one task, four times the labels help one CNN far more than twice the layers do.
-# - A kernel that looks like an edge filter proves little: ask random kernels first. A CNN names many a jigsaw puzzle.
+# - Residual connections, batch normalization and augmentation make CNNs trainable. Batch normalization has two modes:
+#   mind them.
+# - The same CNN fails with 1,290 drawings and shines with 12,000 scenes. It was labels, and not layers, that were
+#   missing.
 # - Pretrained features lead at every number of labels, even on drawings that the network cannot name. Keep a
 #   hand-crafted baseline beside them.
 # - Take the head off. A ViT is patches (a convolution), positions, a class token, and chapter 01.
