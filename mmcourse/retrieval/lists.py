@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.retrieval.clusters import assign
-from mmcourse.retrieval.neighbors import Neighbors, in_order, merge, nearest, nothing
+from mmcourse.retrieval.neighbors import Neighbors, largest, merge, nearest, nothing
 
 ROWS = 1 << 17  # compared at once
 
@@ -66,7 +66,7 @@ def search_lists(
     for which in torch.arange(len(queries), device=queries.device).split(together):
         rows, numbers, real = _rows_of(lists, opened[which], sizes[which])
         scores = score(which, rows, numbers).masked_fill_(~real, -torch.inf)
-        best = _best(scores, lists.order[rows], k)
+        best = largest(scores, k, lists.order[rows])
         parts.append(merge(nothing(len(which), k, queries), best, k))  # filled up where there are fewer than k
     return Searched(Neighbors(*(torch.cat(part) for part in zip(*parts, strict=True))), scanned)
 
@@ -80,16 +80,3 @@ def _rows_of(lists: Lists, opened: Tensor, sizes: Tensor) -> tuple[Tensor, Tenso
     rows = lists.starts[numbers] + places - (ends - sizes).gather(1, turn)
     real = places < ends[:, -1:]
     return rows.masked_fill(~real, 0), numbers, real
-
-
-def _best(scores: Tensor, ids: Tensor, k: int) -> Neighbors:
-    """The k largest and their ids, of equal scores the smallest ids."""
-    k = min(k, scores.shape[1])
-    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
-    best = in_order(values[:, :k], ids.gather(1, columns[:, :k]))
-    if values.shape[1] > k:
-        tied = (values[:, k] == values[:, k - 1]) & values[:, k].isfinite()
-        if tied.any():
-            every = in_order(scores[tied], ids[tied])
-            best.scores[tied], best.ids[tied] = every.scores[:, :k], every.ids[:, :k]
-    return best

@@ -53,15 +53,20 @@ def nearest(queries: Tensor, table: Tensor, k: int, *, metric: str = "dot", bloc
     return found
 
 
-def largest(scores: Tensor, k: int) -> Neighbors:
-    """The k largest of each row (Q, N) and their columns; of equal ones those further left, in this order."""
+def largest(scores: Tensor, k: int, ids: Tensor | None = None) -> Neighbors:
+    """The k largest of each row (Q, N), of equal ones those with the smallest ids (Q, N); columns by default."""
     k = min(k, scores.shape[1])
-    values, ids = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    chosen = columns[:, :k]
+    best = in_order(values[:, :k], chosen if ids is None else ids.gather(1, chosen))
     if values.shape[1] > k:
-        tied = values[:, k] == values[:, k - 1]  # topk takes any of equal values: where that matters, sort
-        if tied.any():
-            ids[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, : k + 1]
-    return in_order(scores.gather(1, ids[:, :k]), ids[:, :k])
+        tied = (values[:, k] == values[:, k - 1]) & values[:, k].isfinite()
+        if tied.any():  # topk takes any of equal values: where that matters, sort
+            rows = scores[tied]
+            known = torch.arange(rows.shape[1], device=rows.device).expand_as(rows) if ids is None else ids[tied]
+            every = in_order(rows, known)
+            best.scores[tied], best.ids[tied] = every.scores[:, :k], every.ids[:, :k]
+    return best
 
 
 def in_order(scores: Tensor, ids: Tensor) -> Neighbors:
