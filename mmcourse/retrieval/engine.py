@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mmcourse.retrieval.index import Index
 from mmcourse.retrieval.neighbors import Neighbors, check
 
-_here: Any = None  # the index of FAISS, in whichever process holds it
+_held: Any = None  # the index of FAISS, in a process that exists for it
 
 
 class FaissIndex:
@@ -42,7 +42,10 @@ class FaissIndex:
         lists = None if index.lists is None else [table.numpy() for table in index.lists]
         given = (index.vectors.float().numpy(), lists, index.config.metric)
         self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) if apart else None
-        self._do(_build, *given)
+        if self.pool is None:
+            self.faiss = _build(*given)
+        else:
+            self.pool.submit(_hold, *given).result()
 
     def __len__(self) -> int:
         return self.count
@@ -51,7 +54,8 @@ class FaissIndex:
         """As `Index.search`; of equal scores any may come first."""
         check(queries, self.config.width, k, self.config.metric)
         queries = F.normalize(queries, dim=1) if self.config.metric == "cosine" else queries
-        scores, ids = self._do(_search, queries.float().numpy(), k, probes)
+        asked = queries.float().numpy(), k, probes
+        scores, ids = _search(self.faiss, *asked) if self.pool is None else self.pool.submit(_ask, *asked).result()
         scores = torch.from_numpy(scores)
         scores = -scores if self.config.metric == "euclidean" else scores
         ids = torch.from_numpy(ids)
@@ -62,17 +66,9 @@ class FaissIndex:
         if self.pool is not None:
             self.pool.shutdown()
 
-    def _do(self, function: Any, *given: Any) -> Any:
-        if self.pool is not None:
-            return self.pool.submit(function, *given, None).result()
-        found = function(*given, getattr(self, "faiss", None))
-        if function is _build:
-            self.faiss = found
-        return found
 
-
-def _build(vectors: np.ndarray, lists: list[np.ndarray] | None, metric: str, _: Any) -> Any:
-    global _here
+def _build(vectors: np.ndarray, lists: list[np.ndarray] | None, metric: str) -> Any:
+    """The index of FAISS."""
     try:
         import faiss
     except ImportError:
@@ -81,8 +77,7 @@ def _build(vectors: np.ndarray, lists: list[np.ndarray] | None, metric: str, _: 
     flat = faiss.IndexFlat(vectors.shape[1], kind)
     if lists is None:
         flat.add(vectors)
-        _here = flat
-        return None if multiprocessing.parent_process() else flat
+        return flat
     centers, starts, order = lists
     flat.add(centers)
     made = faiss.IndexIVFFlat(flat, vectors.shape[1], len(centers), kind)
@@ -93,12 +88,20 @@ def _build(vectors: np.ndarray, lists: list[np.ndarray] | None, metric: str, _: 
             codes = part.view(np.uint8)
             made.invlists.add_entries(number, end - start, faiss.swig_ptr(ids), faiss.swig_ptr(codes))
     made.ntotal, made.is_trained = len(vectors), True
-    _here = made
-    return None if multiprocessing.parent_process() else made
+    return made
 
 
-def _search(queries: np.ndarray, k: int, probes: int, index: Any) -> tuple[np.ndarray, np.ndarray]:
-    index = _here if index is None else index
+def _search(index: Any, queries: np.ndarray, k: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
     if hasattr(index, "nprobe"):
         index.nprobe = probes
     return index.search(np.ascontiguousarray(queries), k)
+
+
+def _hold(*given: Any) -> None:
+    """Builds in the process of its own: an index of FAISS cannot be sent back."""
+    global _held
+    _held = _build(*given)
+
+
+def _ask(*asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    return _search(_held, *asked)
