@@ -7,8 +7,9 @@ lie in `data/checkpoints`, each listed in a manifest with its checksum, its comm
 True
 """
 
+from mmcourse.files import sha256
 from mmcourse.recipes.captioner import caption_image
-from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained, sha256
+from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.engine.bundled import read_manifest
 from mmcourse.recipes.engine.following import Finished, bundle, follow
 from mmcourse.recipes.registry import RECIPES, find, load_trained

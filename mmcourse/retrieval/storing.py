@@ -5,7 +5,6 @@ A map costs no memory until a search looks at it, so an index may be larger than
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmcourse.files import draft_of, expanded, write_in_one_step
+from mmcourse.files import draft_of, expanded, sha256, write_in_one_step
 from mmcourse.retrieval.codes import ProductQuantizer
 from mmcourse.retrieval.index import Index, IndexConfig
 from mmcourse.retrieval.lists import Lists
@@ -42,7 +41,7 @@ def save_index(index: Index, folder: str | Path, *, names: list[str] | None = No
         with draft_of(folder / f"{name}.bin") as draft:
             table.detach().cpu().contiguous().numpy().tofile(draft)
             tables[name] = {"shape": list(table.shape), "dtype": str(table.dtype).removeprefix("torch.")}
-            tables[name]["sha256"] = _digest(draft)
+            tables[name]["sha256"] = sha256(draft)
     facts = {"format": FORMAT, "config": asdict(index.config), "count": len(index), "tables": tables, "names": names}
     write_in_one_step(folder / DESCRIPTION, json.dumps(facts, ensure_ascii=False, indent=1))
 
@@ -109,20 +108,8 @@ def _mapped(path: Path, about: dict, verify: bool) -> Tensor:
     size = count * torch.empty((), dtype=dtype).element_size()
     if path.stat().st_size != size:
         raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes and should have {size:,}")
-    if verify and _digest(path) != about["sha256"]:
+    if verify and sha256(path) != about["sha256"]:
         raise ValueError(f"{path.name} was changed")
     if count == 0:
         return torch.zeros(shape, dtype=dtype)
     return torch.from_file(str(path), shared=False, size=count, dtype=dtype).view(shape)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _read(file)
-
-
-def _read(file) -> str:
-    digest = hashlib.sha256()
-    while part := file.read(1 << 20):
-        digest.update(part)
-    return digest.hexdigest()

@@ -179,7 +179,3 @@ def read_trained(path: Path, recipe: Recipe) -> Trained:
         reason = str(error).splitlines()[0]
         raise RecipeError(f"the file {path} does not fit the recipe {recipe.name} ({reason}); {advice}") from error
     return Trained(model.eval(), tokenizer, facts)
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

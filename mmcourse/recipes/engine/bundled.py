@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from mmcourse.content import content_dir
-from mmcourse.files import expanded
-from mmcourse.recipes.engine.base import Facts, Recipe, RecipeError, Trained, file_name, read_trained, sha256
+from mmcourse.files import expanded, sha256
+from mmcourse.recipes.engine.base import Facts, Recipe, RecipeError, Trained, file_name, read_trained
 
 
 def bundled_dir() -> Path:

@@ -12,7 +12,7 @@ import torch
 
 import mmcourse
 from mmcourse import distributed
-from mmcourse.files import write_in_one_step
+from mmcourse.files import sha256, write_in_one_step
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import (
     Quality,
@@ -23,7 +23,6 @@ from mmcourse.recipes.engine.base import (
     file_name,
     read_trained,
     run_name,
-    sha256,
     write_trained,
 )
 from mmcourse.runtime import device
