@@ -29,8 +29,8 @@ from mmcourse.metrics import recall_at_k
 from mmcourse.models import CLIP, CLIPConfig, Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import TransformerPart
 from mmcourse.recipes import matcher
-from mmcourse.recipes.statements import Statement, statement, swapped
-from mmcourse.recipes.worlds import scene_tokenizer
+from mmcourse.recipes.data.statements import Statement, statement, swapped
+from mmcourse.recipes.data.worlds import scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.train import fit
 from mmcourse.transformer import Block

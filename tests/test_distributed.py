@@ -16,7 +16,7 @@ from mmcourse import distributed, recipes
 from mmcourse.distributed import average, average_gradients, processes, share_of
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
-from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
+from mmcourse.recipes.data.worlds import scene_texts, scene_tokenizer
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Batches, Checkpointing, Computing, Mean, Schedule, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint

@@ -930,7 +930,7 @@ claim("names that find their photograph first", (rank == 1).sum(), at_least=3, a
 # %%
 from mmcourse.datasets import RELATIONS, caption_is_true, captions, make_scenes
 from mmcourse.recipes import load_trained
-from mmcourse.recipes.statements import swapped
+from mmcourse.recipes.data.statements import swapped
 from mmcourse.tokenizer import WordTokenizer
 
 patch_encoder = load_trained("patches").model

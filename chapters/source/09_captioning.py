@@ -385,7 +385,7 @@ writer.eval()
 # recipe `patches`.
 
 # %%
-from mmcourse.recipes.caption_data import FreshScenes
+from mmcourse.recipes.data.captions import FreshScenes
 
 seed_everything(0)
 from_scratch = Captioner(CaptionerConfig(max_length=16), tokenizer)

@@ -1,15 +1,19 @@
 """Whole models, put together from encoders, fusions and heads, and kept in a folder each."""
 
-from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig, WordMaps
+from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
 from mmcourse.models.classifier import MultiModalConfig, MultiModalModel, Prediction
 from mmcourse.models.clip import CLIP, CLIPConfig, ClipFeatures, ZeroShot
 from mmcourse.models.matcher import Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import IMAGE_ENCODERS, TEXT_ENCODERS, Seen
+from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig, WordMaps
+from mmcourse.models.vqa import VQA, Answer, VQAConfig, VQALogits
 
 __all__ = [
     "CLIP",
     "IMAGE_ENCODERS",
     "TEXT_ENCODERS",
+    "VQA",
+    "Answer",
     "CLIPConfig",
     "Caption",
     "Captioner",
@@ -19,8 +23,12 @@ __all__ = [
     "MatcherConfig",
     "MultiModalConfig",
     "MultiModalModel",
+    "PictureDecoder",
+    "PictureDecoderConfig",
     "Prediction",
     "Seen",
+    "VQAConfig",
+    "VQALogits",
     "WordMaps",
     "ZeroShot",
     "rerank",

@@ -13,6 +13,7 @@ from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeE
 from mmcourse.recipes.engine.bundled import read_manifest
 from mmcourse.recipes.engine.following import Finished, bundle, follow
 from mmcourse.recipes.registry import RECIPES, find, load_trained
+from mmcourse.recipes.vqa import answer_image
 
 __all__ = [
     "OPTIONS",
@@ -23,6 +24,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Trained",
+    "answer_image",
     "bundle",
     "caption_image",
     "find",

@@ -7,7 +7,6 @@ vector of the thing that it names.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,17 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions, read_image, square
+from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions
 from mmcourse.encoders.patches import PatchEncoder
-from mmcourse.files import expanded
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
 from mmcourse.pictures import covered
-from mmcourse.recipes.caption_data import LONGEST, SIDE, CaptionBatch, Drawn, FreshScenes, Texts, collect
-from mmcourse.recipes.engine import bundled
-from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
+from mmcourse.recipes.data.captions import LONGEST, CaptionBatch, Drawn, FreshScenes, Texts, collect
+from mmcourse.recipes.data.worlds import CONTEXT, scene_tokenizer
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.one_picture import open_both
 from mmcourse.recipes.patches import COVERED, load_patches
-from mmcourse.recipes.worlds import CONTEXT, scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, Computing, fit
@@ -164,17 +162,7 @@ def caption_image(path: str | Path, *, model: str | Path | None = None, **option
     Raises:
         RecipeError: the picture or the model cannot be read; one sentence.
     """
-    try:
-        image = square(read_image(path), SIDE)
-        if model is not None and os.path.isdir(expanded(model)):
-            writer = Captioner.load(model)
-        else:
-            writer = bundled.load(RECIPE, path=model).model
-    except FileNotFoundError as error:
-        missing = f"there is no picture {str(path)!r}" if error.filename else str(error)
-        raise RecipeError(missing) from None
-    except (OSError, ValueError) as error:
-        raise RecipeError(str(error)) from None
+    image, writer = open_both(path, model, RECIPE, Captioner)
     return writer.generate(image[None], **options)[0]
 
 

@@ -20,9 +20,9 @@ from mmcourse.encoders.features import extract_features
 from mmcourse.encoders.pretrained import load_image_encoder, load_text_encoder
 from mmcourse.metrics import retrieval
 from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
+from mmcourse.recipes.data.folder import by_picture, open_folder
+from mmcourse.recipes.data.worlds import scene_texts, scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
-from mmcourse.recipes.folder import by_picture, open_folder
-from mmcourse.recipes.worlds import scene_texts, scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, Computing, fit, in_chunks

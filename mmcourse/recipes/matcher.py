@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from mmcourse.datasets import Scene, Truth, caption_is_true, lexicon, make_scenes
 from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.models.matcher import Matcher, MatcherConfig
+from mmcourse.recipes.data.statements import KINDS, statement, swapped, true_sentence
+from mmcourse.recipes.data.worlds import scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.patches import load_patches
-from mmcourse.recipes.statements import KINDS, statement, swapped, true_sentence
-from mmcourse.recipes.worlds import scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, fit

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm
+from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, vqa
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (tiny_lm.RECIPE, patches.RECIPE, clip.RECIPE, captioner.RECIPE, matcher.RECIPE)
+    module.RECIPE.name: module.RECIPE for module in (tiny_lm, patches, clip, captioner, matcher, vqa)
 }
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.lm import GPT, IGNORED, GPTConfig, Shifted, shift
 from mmcourse.losses import cross_entropy
+from mmcourse.recipes.data.worlds import CONTEXT, scene_texts, scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
-from mmcourse.recipes.worlds import CONTEXT, scene_texts, scene_tokenizer
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, Mean, fit

@@ -14,7 +14,7 @@ from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_t
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.models.captioner import Captioner
 from mmcourse.recipes import load_trained
-from mmcourse.recipes.caption_data import SIDE
+from mmcourse.recipes.data.captions import SIDE
 from mmcourse.viz import overlay, show
 from mmcourse.widgets.look import NARROW, described, panel, show_widget
 

@@ -18,7 +18,7 @@ from timing import compare, report
 from mmcourse.datasets import make_scenes
 from mmcourse.decoding import beam_search, greedy
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.worlds import scene_texts
+from mmcourse.recipes.data.worlds import scene_texts
 from mmcourse.runtime import device
 from mmcourse.tokenizer import WordTokenizer
 

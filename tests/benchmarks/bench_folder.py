@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmcourse.recipes.folder import open_folder
+from mmcourse.recipes.data.folder import open_folder
 
 TARGET = 5.0  # seconds
 

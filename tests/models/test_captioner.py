@@ -10,9 +10,9 @@ from mmcourse.attention import record
 from mmcourse.datasets import captions, chinese_captions, make_scenes, square
 from mmcourse.models import Captioner, CaptionerConfig
 from mmcourse.recipes import load_trained
-from mmcourse.recipes.caption_data import Drawn, FreshScenes
 from mmcourse.recipes.captioner import align, loss, pointing
-from mmcourse.recipes.worlds import scene_texts
+from mmcourse.recipes.data.captions import Drawn, FreshScenes
+from mmcourse.recipes.data.worlds import scene_texts
 from mmcourse.tokenizer import CharacterTokenizer, WordTokenizer
 from mmcourse.train import fit
 

@@ -10,7 +10,8 @@ from PIL import Image
 from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import caption_is_true, captions, make_scenes
-from mmcourse.recipes import caption_data, captioner
+from mmcourse.recipes import captioner
+from mmcourse.recipes.data import captions as caption_data
 from mmcourse.recipes.engine.base import RecipeError
 from mmcourse.tokenizer import WordTokenizer
 

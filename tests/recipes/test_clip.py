@@ -19,8 +19,8 @@ from mmcourse.course import cli
 from mmcourse.datasets import load_glyphs, make_scenes
 from mmcourse.metrics import retrieval
 from mmcourse.recipes import clip
+from mmcourse.recipes.data.folder import Folder, FolderPart, open_folder
 from mmcourse.recipes.engine.base import RecipeError, choose_data, run_name
-from mmcourse.recipes.folder import Folder, FolderPart, open_folder
 from mmcourse.train.checkpoint import load_checkpoint
 
 

@@ -10,7 +10,8 @@ import torch
 from mmcourse import recipes
 from mmcourse.content import content_dir
 from mmcourse.datasets import caption_is_true, make_scenes, sample_scenes
-from mmcourse.recipes import matcher, statements
+from mmcourse.recipes import matcher
+from mmcourse.recipes.data import statements
 from mmcourse.recipes.engine.base import read_trained, write_trained
 
 SCENES = sample_scenes(400, split="val")

@@ -13,7 +13,8 @@ from mmcourse import recipes
 from mmcourse.course import cli
 from mmcourse.datasets import caption_entropy, caption_log_prob
 from mmcourse.decoding import sample
-from mmcourse.recipes import registry, tiny_lm, worlds
+from mmcourse.recipes import registry, tiny_lm
+from mmcourse.recipes.data import worlds
 from mmcourse.recipes.engine import base, bundled
 from mmcourse.recipes.engine.base import KEY, Made, Quality, read_trained, write_trained
 

@@ -16,7 +16,7 @@ from mmcourse.datasets import caption_is_true, captions, make_scenes, render
 from mmcourse.datasets.scenes import arrange as arranging
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.worlds import scene_texts
+from mmcourse.recipes.data.worlds import scene_texts
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.widgets import caption_playground, playground
 
@@ -156,7 +156,7 @@ def test_parts_can_be_found_from_outside(board):
 
 CELL = """import torch
 from mmcourse.models import Captioner, CaptionerConfig
-from mmcourse.recipes.worlds import scene_texts
+from mmcourse.recipes.data.worlds import scene_texts
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.widgets import caption_playground
 torch.manual_seed(0)

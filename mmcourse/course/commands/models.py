@@ -34,6 +34,14 @@ def add_commands(add: Add) -> None:
     caption = add("caption", _caption, "write a sentence about a picture")
     caption.add_argument("image", type=Path, help="the picture's file, of any size")
     caption.add_argument("--model", type=Path, help="a file of `mmcourse train captioner` (default: the course's own)")
+    ask = add("ask", _ask, "answer a question about a picture")
+    ask.add_argument("image", type=Path, help="the picture's file, of any size")
+    ask.add_argument("question", help='such as "what is at the center?"')
+    ask.add_argument("--model", type=Path, help="a file of `mmcourse train vqa` (default: the course's own)")
+    ask.add_argument(
+        "--write", action="store_true", help="write the answer word by word, instead of choosing from a list"
+    )
+    ask.add_argument("--threshold", type=float, default=0.5, help="say nothing below this probability (default: 0.5)")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -82,6 +90,25 @@ def _caption(options: argparse.Namespace) -> int:
         print(recipes.caption_image(expanded(options.image), model=options.model).text)
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
+    return 0
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from mmcourse import recipes  # imports torch
+
+    if not 0 <= options.threshold <= 1:
+        raise CourseError(f"--threshold must be from 0 to 1, got {options.threshold:g}")
+    way = "write" if options.write else "classify"
+    try:
+        answer, strange = recipes.answer_image(
+            expanded(options.image), options.question, model=options.model, method=way, threshold=options.threshold
+        )
+    except recipes.RecipeError as error:
+        raise CourseError(str(error)) from None
+    guess = f"{answer.text} ({answer.probability:.0%})"
+    print(f"I do not know; my best guess is {guess}" if answer.abstains else guess)
+    if strange:
+        print(f"I have never read {', '.join(map(repr, strange))}, so this is about the other words of the question.")
     return 0
 
 

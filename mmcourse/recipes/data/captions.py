@@ -13,7 +13,7 @@ from torch import Tensor
 from mmcourse.datasets import BACKGROUNDS, SceneBatch, load_glyphs, make_scenes, on_background
 from mmcourse.distributed import is_main
 from mmcourse.lm import shift
-from mmcourse.recipes.folder import FolderPart, open_folder
+from mmcourse.recipes.data.folder import FolderPart, open_folder
 from mmcourse.tokenizer import Tokenizer
 
 SIDE = 64  # pixels: pictures become squares of this side

@@ -1,0 +1,126 @@
+"""Questions about scenes, for models that answer: which are asked, the words of all, and batches to learn from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmcourse.datasets import Question, Scene, make_scenes, questions, sample_scenes
+from mmcourse.losses import IGNORED
+from mmcourse.models.vqa import VQA
+from mmcourse.recipes.data.worlds import scene_texts
+from mmcourse.tokenizer import Tokenizer, WordTokenizer
+
+READ = 4_000  # scenes in whose questions every word and every answer comes
+CAPTIONS = 20_000  # the same of captions
+SIZE, EACH = 32, 6  # scenes of a step, and questions about each
+
+Ask = Callable[[Scene], Sequence[Question]]
+
+
+def question_tokenizer() -> WordTokenizer:
+    """A tokenizer that knows every word of the captions of scenes, of the questions about them and of the answers."""
+    asked = [text for scene in sample_scenes(READ) for each in questions(scene) for text in (each.text, each.answer)]
+    return WordTokenizer.train(scene_texts(0, CAPTIONS) + asked)
+
+
+def all_answers() -> list[str]:
+    """Every answer that the grammar gives, in alphabetical order."""
+    return sorted({each.answer for scene in sample_scenes(READ) for each in questions(scene)})
+
+
+def draw_questions(asked: Sequence[Question], count: int, chance: random.Random) -> list[Question]:
+    """Some of the questions about a scene: each time a kind first, all alike likely, then one of this kind."""
+    kinds: dict[str, list[Question]] = {}
+    for each in asked:
+        kinds.setdefault(each.kind, []).append(each)
+    return [chance.choice(kinds[chance.choice(list(kinds))]) for _ in range(count)]
+
+
+class QuestionBatch(NamedTuple):
+    """What a `VQA` learns from: n questions about each of B pictures, rows b·n to b·n + n − 1 about picture b.
+
+    memory: what is known of the pictures, (B, P, C).
+    tokens: the questions with their answers behind them, int64 (B·n, T).
+    ends: where the question mark of each stands, (B·n,).
+    answers: the place of each answer in the list of the model, `IGNORED` if it is not in it, (B·n,).
+    targets: the token that follows each of `tokens` where that belongs to the answer, else `IGNORED`, (B·n, T).
+    """
+
+    memory: Tensor
+    tokens: Tensor
+    ends: Tensor
+    answers: Tensor
+    targets: Tensor
+
+
+def question_batch(model: VQA, memory: Tensor, asked: Sequence[Question]) -> QuestionBatch:
+    """Questions with their right answers, as many about each of the pictures whose memory (B, P, C) is given."""
+    tokenizer, places = model.tokenizer, {answer: place for place, answer in enumerate(model.config.answers)}
+    rows = [(model.question_ids(each.text), _answer_ids(tokenizer, each.answer)) for each in asked]
+    length = max(len(question) + len(answer) - 1 for question, answer in rows)  # the last token is written, not read
+    tokens = torch.full((len(rows), length), tokenizer.pad_id)
+    targets = torch.full((len(rows), length), IGNORED)
+    for row, (question, answer) in enumerate(rows):
+        end = len(question) - 1
+        tokens[row, : end + len(answer)] = torch.tensor(question + answer[:-1])
+        targets[row, end : end + len(answer)] = torch.tensor(answer)
+    ends = torch.tensor([len(question) - 1 for question, _ in rows])
+    answers = torch.tensor([places.get(each.answer, IGNORED) for each in asked])
+    return QuestionBatch(memory, tokens, ends, answers, targets)
+
+
+def _answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
+    return [*tokenizer.encode(answer), tokenizer.eos_id]
+
+
+class FreshQuestions:
+    """`batches(step)`: scenes that no other step sees, as memory, with questions about them.
+
+    Args:
+        model: the one that is to learn; its picture side stays as it is, and its words are the batch's.
+        size: scenes of a batch.
+        each: questions about each of them.
+        ask: the questions to draw from for one scene.
+    """
+
+    def __init__(self, model: VQA, *, size: int = SIZE, each: int = EACH, ask: Ask = questions) -> None:
+        self.model, self.size, self.each, self.ask = model, size, each, ask
+
+    def __call__(self, step: int) -> QuestionBatch:
+        chance, batch = random.Random(step), make_scenes(self.size, start=step * self.size)
+        asked = [each for scene in batch.scenes for each in draw_questions(self.ask(scene), self.each, chance)]
+        return question_batch(self.model, self.model.remember(batch.images), asked)
+
+
+class DrawnQuestions:
+    """`batches(step)`: some of a fixed number of scenes, whose memory was computed once, with questions about them.
+
+    Args:
+        model: the one that is to learn; its words are the batch's.
+        scenes, memory: N scenes, and what the model remembers of their pictures (N, P, C).
+        size, each, ask: as for `FreshQuestions`.
+    """
+
+    def __init__(
+        self,
+        model: VQA,
+        scenes: Sequence[Scene],
+        memory: Tensor,
+        *,
+        size: int = SIZE,
+        each: int = EACH,
+        ask: Ask = questions,
+    ) -> None:
+        self.model, self.memory, self.size, self.each = model, memory, size, each
+        self.asked = [list(ask(scene)) for scene in scenes]
+
+    def __call__(self, step: int) -> QuestionBatch:
+        chance = random.Random(step)
+        rows = chance.sample(range(len(self.asked)), self.size)
+        drawn = [each for row in rows for each in draw_questions(self.asked[row], self.each, chance)]
+        return question_batch(self.model, self.memory[rows].float(), drawn)
