@@ -702,7 +702,7 @@ claim("weight from “another” to the noun", stacked[best, row, column], at_le
 # %% [markdown]
 # **What to see:** every dot is the model at one moment of its training, asked on captions with *another* in them. For a
 # quarter of the training, the shelf, it knows no more about the noun than the bigram. Then the surprise falls, over several
-# hundred steps, to almost nothing: the model has learned to *look back* and copy, for all nouns at once. The map shows where
+# hundred steps, to almost nothing. This is the second fall: the model has learned to *look back* and copy, for all nouns at once. The map shows where
 # it looks: the row of *another* lights up at the first noun. Nobody told the model about nouns; the entropy asked for it.
 #
 # **What is the rest of the gap?** Let the GPT write 1,000 captions and sort them in three heaps: those that the
@@ -796,7 +796,8 @@ claim("share drawn by the grammar, longer training minus this one's", gain, at_l
 
 # %% [markdown]
 # Below one percent, and more of what it writes is drawn by the grammar. The same blocks, more captions, a wider start, and
-# what was missing has largely been learned. So the limit was training, not size. Without the exact entropy nobody could have said that: a loss
+# what was missing has largely been learned. So the limit was training, not size. Without the exact entropy nobody could
+# have said that: a loss
 # alone does not tell what remains to be won.
 #
 # ## 7 · Writing: greedy, beam, and dice
@@ -823,7 +824,7 @@ likeliest = min(-caption_log_prob(text) for text in val_texts)
 assert by_budget(smoke=True, standard=abs(likeliest - 7.99) < 0.01)
 
 # %% [markdown]
-# Greedy goes wrong early and cannot turn back; a wide beam finds a text near the true optimum of
+# Greedy cannot turn back from an early step; a wide beam finds a text near the true optimum of
 # 7.99 nats, nearly 3 nats more probable than a typical caption. And it finds the same one every time. That is right
 # for translation or captions, where one answer is wanted. To write many *different* texts you need dice, and dice
 # have knobs.
@@ -919,7 +920,7 @@ assert by_budget(smoke=True, standard=hits / (len(written) * 40) < 0.05)
 print(f"true of a given picture: {hits / (len(written) * 40):.2f} of the captions")
 
 # %% [markdown]
-# **What to see:** below temperature 1 everything becomes correct and alike, above it the sentences break. Near 1 both shares
+# **What to see:** below temperature 1 the texts begin to repeat, above it the sentences break. Near 1 both shares
 # are high, since this model is nearly perfect; a weaker one has no such place. The filter moves the break away, because it
 # removes the tail: a hundred tokens with a tiny chance each, and a dozen draws a sentence. One of them *will* come up.
 #
