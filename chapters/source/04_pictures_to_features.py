@@ -13,9 +13,8 @@
 # %% [markdown]
 # # 04 · Pictures to features
 #
-# A picture is 150,000 numbers, and none of them means anything alone. In this chapter you turn pixels into a few
-# hundred numbers that do, in three ways: by thought, by training, and by borrowing from a network that has seen a
-# million photographs.
+# A picture is 150,000 numbers, and none of them means anything alone. You turn pixels into a few hundred numbers that
+# do, in three ways: by thought, by training, and by borrowing from a network that has seen a million photographs.
 #
 # **After this chapter you can**
 #
@@ -39,6 +38,7 @@
 # ```
 
 # %% tags=["nbval-ignore-output"]
+import csv
 import dataclasses
 import math
 
@@ -46,8 +46,11 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision import models
+from torchvision.utils import make_grid
 
 from mmcourse import viz, widgets
+from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import lexicon, load_glyphs, load_photos, make_scenes
 from mmcourse.datasets.transforms import augment
@@ -70,56 +73,46 @@ here, moved = cat[:, 20:276, 60:316], cat[:, 20:276, 84:340]
 brown = here.float().mean(dim=(1, 2), keepdim=True).round().to(torch.uint8).expand_as(here)
 
 
-def pixel_distance(one, other):
-    return (one.float() - other.float()).square().mean().sqrt().item()
+def compare(pictures):
+    """Distances of the first picture to each of the others."""
+    return (pictures[0] - pictures[1:].float()).flatten(1).square().mean(dim=1).sqrt()
 
 
-features = encoder.encode(torch.stack([here, moved, brown]))  # (3, 1280)
-by_pixels = [pixel_distance(here, other) for other in (moved, brown)]
-by_features = [(features[0] - other).norm().item() for other in features[1:]]
-titles = ["a cat"] + [f"pixels {p:.0f}, features {f:.1f}" for p, f in zip(by_pixels, by_features, strict=True)]
+pictures = torch.stack([here, moved, brown])
+by_pixels, by_features = compare(pictures), compare(encoder.encode(pictures))
+titles = ["a cat"] + [f"pixels {p:.0f}, features {f:.2f}" for p, f in zip(by_pixels, by_features, strict=True)]
 viz.show(
-    viz.gallery([here, moved, brown], titles, columns=3),
-    alt="A cat, the same cat moved by 24 pixels, and a plain brown square, each with its distance to the first picture.",
+    viz.gallery(pictures, titles, columns=3),
+    alt="A cat, the same cat moved by 24 pixels, and a plain brown square, each with its distance to the first.",
 )
-
-# %%
-claim(
-    "pixel distance to the moved cat, divided by that to the brown square,", by_pixels[0] / by_pixels[1], at_least=1.2
-)
-claim("the same ratio between features", by_features[0] / by_features[1], at_most=0.4)
+ratios = by_pixels[0] / by_pixels[1] - by_features[0] / by_features[1]
+claim("distance to the moved cat ÷ to the brown square: by pixels − by features", ratios, at_least=0.8)
 
 # %% [markdown]
-# **What to see:** by pixels, the brown square is nearer to the cat than the cat itself after a small step aside. Distance
-# between pixels is the wrong currency. The second number is a distance between *features* of a trained network, and it
-# agrees with you.
+# **What to see:** by pixels, the brown square is nearer to the cat than the cat itself after a small step aside.
+# Distance between pixels is the wrong currency. The second number is a distance between *features* of a trained
+# network, and it agrees with you.
 #
 # **feature**（特征）: a number computed from the data that keeps what matters for a task and drops what does not.
 #
-# What matters? That is the chapter.
-
-# %% [markdown]
 # ## 2 · Pixels and tensors
 #
 # A picture in this course is a `uint8` tensor of shape (3, H, W): three planes, red, green and blue, of whole numbers
-# 0–255. Files and plotting libraries put the colors last, (H, W, 3). Same numbers, other order.
+# 0–255. Files and plotting libraries put the colors last, (H, W, 3).
 
 # %%
 print(tuple(cat.shape), cat.dtype, "top left pixel:", cat[:, 0, 0].tolist())
 last = cat.permute(1, 2, 0)  # (3, H, W) -> (H, W, 3)
-assert last.shape == (300, 451, 3)
-assert cat.numel() == 405_900
-assert 3 * 224 * 224 == 150_528
 torn = cat.reshape(300, 451, 3)  # the right shape, and nonsense inside
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
-for axes, picture, title in ((left, last, "permute(1, 2, 0)"), (right, torn, "reshape(300, 451, 3)")):
-    axes.imshow(picture)
-    axes.set(title=title, xticks=[], yticks=[])
-viz.show(figure, alt="Left the cat; right, after reshape in place of permute, nine small gray cats.")
+panels = [last.permute(2, 0, 1), torn.permute(2, 0, 1)]
+viz.show(
+    viz.gallery(panels, ["permute(1, 2, 0)", "reshape(300, 451, 3)"], columns=2),
+    alt="Left the cat; right, after reshape in place of permute, nine small gray cats.",
+)
 
 # %% [markdown]
-# **What to see:** both tensors have the right shape. `permute` moves axes; `reshape` reads the numbers on in their old
-# order and tears the picture into nine gray ones. No error tells you.
+# **What to see:** both have the right shape. `permute` moves axes; `reshape` reads the numbers in their old order and
+# tears the picture into nine gray ones. No error tells you.
 #
 # A network wants three more things. **Resize**: it was trained at one size of objects, here with the shorter side at
 # 256 pixels and the middle 224 × 224 cut out. **Scale** to numbers between 0 and 1. **Normalize**: subtract a mean and
@@ -155,8 +148,7 @@ check("04-normalize", prepare_image)
 # ## 3 · A silent failure
 #
 # Four friends load the same network and prepare the same 28 pictures, four views each of seven photographs. Nobody gets
-# an error. For each photograph we accept the ImageNet names that fit; ImageNet has a moped but no motorcycle, a daisy
-# but no dahlia.
+# an error. For each photograph we accept the names of ImageNet that fit.
 
 # %%
 label = [name.split(",")[0] for name in imagenet_labels()]
@@ -174,8 +166,6 @@ views = augment(squares.repeat_interleave(4, dim=0), generator=generator, color=
 right = torch.tensor([[name in names for name in label] for names in fits.values()])  # (7, 1000)
 right = right.repeat_interleave(4, dim=0)
 mean, std = (torch.tensor(value)[:, None, None] for value in (encoder.preprocess.mean, encoder.preprocess.std))
-
-# %%
 pipelines = {
     "as trained": encoder.preprocess,
     "A": lambda x: (encoder.preprocess(x) - mean) / std,
@@ -183,48 +173,37 @@ pipelines = {
     "C": lambda x: (encoder.preprocess(x) * std + mean) * 255,
     "D": lambda x: ((encoder.preprocess(x) * std + mean) / 255 - mean) / std,
 }
-found, sure, prepared = {}, {}, {}
-for name, pipeline in progress(pipelines.items(), "four friends", total=len(pipelines)):
-    prepared[name] = pipeline(views)
-    with torch.no_grad():
-        p = encoder.logits(prepared[name]).softmax(dim=1)  # (28, 1000)
-    top5 = right.gather(1, p.topk(5, dim=1).indices)
-    found[name] = top5.any(dim=1).float().mean().item()
-    sure[name] = (p * right).sum(dim=1).mean().item()
-figure, (left, right_axes) = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
-viz.bars(found, ylabel="share of 28 pictures", title="right name among the top 5", ax=left)
-viz.bars(sure, ylabel="probability", title="probability of the right names", ax=right_axes)
-viz.show(
-    figure, alt="Bars for five ways to prepare pictures: as trained, A and B are high, C is low and D is near zero."
-)
 
 # %% [markdown]
-# **What to see:** D fails completely and C nearly. Those two will be found out. A and B lose some of their certainty
-# and look healthy: a table of accuracies would never expose them. Now the symptoms. Name four causes before you read
-# on.
+# Beside the four, the way the network was trained. All go through the same network:
+
+# %%
+found, sure, prepared = {}, {}, {}
+for name, pipeline in progress(pipelines.items(), "four friends", total=len(pipelines)):
+    x = prepared[name] = pipeline(views)
+    with torch.no_grad():
+        p = encoder.logits(x).softmax(dim=1)  # (28, 1000)
+    found[name] = right.gather(1, p.topk(5, dim=1).indices).any(dim=1).sum().item()
+    sure[name] = (p * right).sum(dim=1).mean().item()
 
 # %%
 for name, x in prepared.items():
-    blue_minus_red = (x[:, 2] - x[:, 0]).mean().item()
-    print(f"{name:10}  from {x.min():6.1f} to {x.max():5.1f}   blue − red {blue_minus_red:6.2f}")
+    print(f"{name:10} {found[name]:2} of 28 in the top 5, probability {sure[name]:.2f}", end="   ")
+    print(f"from {x.min():6.1f} to {x.max():5.1f}, blue − red {(x[:, 2] - x[:, 0]).mean():5.2f}")
+ahead = {name: (found[name] - max(found["C"], found["D"])) / 28 for name in ("as trained", "A", "B")}
+claim("right name among the top 5: lead over C and D", ahead, at_least=0.4)
+assert min(sure["as trained"] - sure["A"] - 0.03, sure["as trained"] - sure["B"]) >= 0.02
 
 # %% [markdown]
+# **What to see:** D fails completely and C nearly: how often a right name is among the five highest, and how probable
+# it is. A and B lose some of their certainty and look healthy: a table of accuracies would never expose them. The
+# symptoms are in the printed ranges. Name four causes before you read on.
+#
 # **Diagnosis.** **A** reaches −3: normalized *twice*. **B** has the range of a healthy input, but blue is larger than
 # red in pictures of cats and coffee: the order is blue, green, red, as OpenCV reads files. **C** runs to 255: never
 # scaled, never normalized. **D** stays near −1, one shade of black: divided by 255 twice.
-
-# %%
-claim("as trained: right name among the top 5", found["as trained"], at_least=0.9)
-claim("A, normalized twice: the same", found["A"], at_least=0.6)
-claim("B, blue and red exchanged: the same", found["B"], at_least=0.6)
-claim("C, 0 to 255: the same", found["C"], at_most=0.45)
-claim("D, divided by 255 twice: the same", found["D"], at_most=0.1)
-claim("probability lost by A", sure["as trained"] - sure["A"], at_least=0.05)
-claim("probability lost by B", sure["as trained"] - sure["B"], at_least=0.02)
-
-# %% [markdown]
-# **Two tests that find it**: print the range of what goes in, and *undo* it: `encoder.preprocess.undo(x)` must give a
-# picture that looks right to you. Run both before you train anything on top.
+#
+# **Two tests that find it**: print the range of what goes in, and *undo* it: the picture must look right to you.
 
 # %%
 shown = torch.stack([encoder.preprocess.undo(x[0]) for x in prepared.values()])
@@ -235,22 +214,19 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** every mistake is visible at once. A has lost its darker half, B is blue, C is all white, D is night.
-
-# %% [markdown]
+#
 # ## 4 · Features by thought
 #
 # Before networks learned features, people designed them.
 #
 # **hand-crafted feature**（手工特征）: a feature whose formula a person wrote down.
 #
-# The oldest one asks where brightness changes. Slide a small table of numbers over the picture, multiply, add up:
+# The oldest one asks where brightness changes (Sobel and Feldman, 1968). Slide a small table of numbers over the
+# picture, multiply, add up:
 
 # %%
-sobel = torch.tensor(
-    [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
-)  # right minus left (Sobel and Feldman, 1968)
+sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])  # right minus left
 small = torch.tensor([[0.0, 0.0, 0.0, 9.0, 9.0, 9.0]]).expand(5, 6)  # dark on the left, bright on the right
-
 edges = torch.zeros(3, 4)
 for row in range(3):
     for column in range(4):
@@ -259,8 +235,8 @@ for row in range(3):
 print(edges.int().tolist())
 
 # %% [markdown]
-# Zero where nothing changes, 36 at the edge. The table is a *kernel*; turned by 90 degrees it finds horizontal edges. The
-# length of both answers together is the strength of the edge. Try some kernels on a photograph.
+# Zero where nothing changes, 36 at the edge. The table is a *kernel*; turned by 90 degrees it finds horizontal edges.
+# The length of both answers together is the strength of the edge. Try some kernels on a photograph.
 
 # %%
 kernels = {
@@ -287,16 +263,14 @@ def slide(kernel="edges left to right"):
 widgets.explore(slide, kernel=list(kernels), alt="The palace in gray, and its vertical edges: columns and roof ends.")
 
 # %% [markdown]
-# **What to see:** columns and roof ends light up, the sky stays black. Choose "edges top to bottom" and the roofs take
-# over.
+# **What to see:** columns and roof ends light up, the sky stays black.
 #
-# Three classic descriptions, each with its own blindness:
+# Three classic descriptions:
 #
 # - the **color histogram** counts how often each color comes; it forgets where;
 # - **HOG** (Dalal and Triggs, 2005) counts edge directions in cells of a grid; it forgets color;
 # - **LBP** (Ojala et al., 2002) counts tiny patterns of brighter and darker neighbors: texture.
-
-# %% [markdown]
+#
 # ### ✏️ Exercise 2 · Which colors, how often ★★
 #
 # *Goal: a feature that forgets where things are. About 10 minutes.*
@@ -346,8 +320,9 @@ assert crafted.shape == (1690, 974)
 assert drawings[0].numel() == 27_648
 
 # %% [markdown]
-# The judge is chapter 02's softmax regression: eight groups, 1,290 drawings to train, 250 unseen. It is trained to the
-# end here (by L-BFGS, which learns from past gradients how the loss bends and takes few, long steps), with a little weight decay. One precaution comes first.
+# The judge is chapter 02's softmax regression: eight groups, 1,290 drawings to train, 250 unseen. It is trained to
+# the end here (by L-BFGS, which learns from past gradients how the loss bends and takes few, long steps), with a
+# little weight decay. One precaution comes first.
 #
 # ### ✏️ Exercise 3 · Scale by what you may know ★
 #
@@ -400,35 +375,29 @@ def accuracy(guess, rows):
     return (guess == labels[rows]).float().mean().item()
 
 
-# %%
 pixels = F.avg_pool2d(drawings.float() / 255, 8).flatten(1)  # (N, 3, 96, 96) -> (N, 432), as in chapter 02
 pixel_accuracy = accuracy(regression(pixels, split.train, split.test), split.test)
 hand_accuracy = accuracy(regression(crafted, split.train, split.test), split.test)
-largest = (labels[split.test] == labels[split.train].bincount().argmax()).float().mean().item()
-claim("accuracy of always naming the largest group", largest, at_most=0.25)
-claim("accuracy of pixels", pixel_accuracy, at_least=0.35, at_most=0.46)
-claim("accuracy of hand-crafted features", hand_accuracy, at_least=0.46)
-claim("gain over pixels", hand_accuracy - pixel_accuracy, at_least=0.03)
+constant = labels[split.test].bincount().max().item() / len(split.test)  # no answer that is always the same does better
+claim("accuracy, unseen drawings: hand-crafted features − pixels", hand_accuracy - pixel_accuracy, at_least=0.03)
+assert by_budget(smoke=True, standard=pixel_accuracy > constant + 0.1)
 
 # %% [markdown]
-# Three formulas from before 2006 beat the pixels. They cost a few seconds and need no photographs. That is the baseline
-# that anything learned has to beat, and we will keep it honest to the end.
-
-# %% [markdown]
+# Three formulas from before 2006 beat the pixels: the baseline that anything learned has to beat.
+#
 # ## 5 · Convolution, from loops to a matrix product
 #
 # The step from hand-crafted to learned is small: keep the sliding, *learn the numbers in the table*.
 #
-# **convolution**（卷积）: laying a small table of weights on every place of a picture, and adding up the products at each place.
+# **convolution**（卷积）: laying a small table of weights on every place of a picture, and adding up the products at each
+# place.
 #
 # **kernel**（卷积核）: the small table of weights of a convolution, shared by all places.
 #
-# Two reasons to share: an eye is an eye wherever it is, and few weights need few examples. In colors a kernel reaches
-# through all channels, and a layer has many kernels, one for each channel that comes out:
+# An eye is an eye wherever it is, and few weights need few examples. A kernel reaches through all channels, and a layer
+# has one kernel for each channel that comes out; $s$ is the stride:
 #
 # $$y_{o,i,j}=b_o+\sum_{c=1}^{C}\sum_{u=0}^{h-1}\sum_{v=0}^{w-1} w_{o,c,u,v}\;x_{c,\;i s+u,\;j s+v}$$
-#
-# Here $s$ is the stride.
 #
 # **stride**（步幅）: how many pixels the window moves from one place to the next.
 #
@@ -440,13 +409,9 @@ w = torch.randn(4, 3, 3, 3, generator=generator)  # (O, C, h, w)
 s = 2
 rows, columns = (7 - 3) // s + 1, (9 - 3) // s + 1
 y = torch.zeros(2, 4, rows, columns)
-for b in range(2):
-    for o in range(4):
-        for i in range(rows):
-            for j in range(columns):
-                window = x[b, :, i * s : i * s + 3, j * s : j * s + 3]  # (C, h, w): three loops in one product
-                y[b, o, i, j] = (window * w[o]).sum()
-print(tuple(y.shape))
+for b, o, i, j in np.ndindex(*y.shape):  # four loops in one line
+    window = x[b, :, i * s : i * s + 3, j * s : j * s + 3]  # (C, h, w): three more loops in one product
+    y[b, o, i, j] = (window * w[o]).sum()
 
 # %% [markdown]
 # **Step 2, all windows at once.** `F.unfold` lays each window out as a column of C·h·w numbers. A kernel, flattened in
@@ -456,26 +421,19 @@ print(tuple(y.shape))
 
 # %%
 windows = F.unfold(x, 3, stride=s)  # (B, C, H, W) -> (B, C·h·w, H'·W')
-flat = w.flatten(1) @ windows  # (O, C·h·w) @ (B, C·h·w, P) -> (B, O, P)
-by_product = flat.unflatten(-1, (rows, columns))
-claim("unfold − loops", (by_product - y).abs().max(), at_most=1e-5)
-claim("conv2d − loops", (F.conv2d(x, w, stride=s) - y).abs().max(), at_most=1e-5)
+by_product = (w.flatten(1) @ windows).unflatten(-1, (rows, columns))  # (O, C·h·w) @ (B, C·h·w, P) -> (B, O, P)
+for other in (by_product, F.conv2d(x, w, stride=s)):
+    torch.testing.assert_close(other, y, rtol=0, atol=1e-5)
+assert torch.equal(F.conv2d(small[None, None], sobel.flip(0, 1)[None, None])[0, 0], -edges)  # mirrored
+for H, h, p, s in ((224, 3, 1, 1), (224, 7, 3, 2), (64, 4, 0, 4)):
+    across = F.conv2d(torch.zeros(1, 1, H, H), torch.zeros(1, 1, h, h), padding=p, stride=s)
+    assert across.shape[-1] == (H + 2 * p - h) // s + 1
 
 # %% [markdown]
 # Two conventions to know. **Padding** with $p$ zeros on each side keeps the border alive; the output then has
-# $\lfloor (H+2p-h)/s\rfloor+1$ rows. And mathematicians mirror the kernel before sliding it; deep learning does not. What
-# everybody calls convolution is, strictly, cross-correlation. A learned kernel does not care, a copied Sobel kernel
-# changes its sign.
-
-# %%
-mirrored = F.conv2d(small[None, None], sobel.flip(0, 1)[None, None])[0, 0]
-assert torch.equal(mirrored, -edges)
-for H, h, p, stride in ((224, 3, 1, 1), (224, 7, 3, 2), (64, 4, 0, 4)):
-    rows = (H + 2 * p - h) // stride + 1
-    assert F.conv2d(torch.zeros(1, 1, H, H), torch.zeros(1, 1, h, h), padding=p, stride=stride).shape[-1] == rows
-    print(f"{H} pixels, kernel {h}, padding {p}, stride {stride}: {rows}")
-
-# %% [markdown]
+# $\lfloor (H+2p-h)/s\rfloor+1$ rows. And mathematicians mirror the kernel before sliding it; deep learning does not:
+# what everybody calls convolution is, strictly, cross-correlation. The last lines above check both.
+#
 # ### ✏️ Exercise 4 · Convolution as one matrix product ★★★
 #
 # *Goal: every window a column, every kernel a row. About 15 minutes.*
@@ -515,14 +473,7 @@ for size, stride, padding in ((1, 1, 0), (3, 1, 1), (3, 2, 1), (4, 4, 0), (5, 2,
     pairs = zip(*(torch.autograd.grad(y, (x, w, b), pull) for y in (ours, theirs)), strict=True)
     forward = max(forward, ((ours - theirs).abs().max() / theirs.abs().max()).item())
     backward = max(backward, *(((one - two).abs().max() / two.abs().max()).item() for one, two in pairs))
-claim("largest relative difference forward", forward, at_most=1e-5)
-claim("largest relative difference of the gradients", backward, at_most=1e-5)
-
-# %% [markdown]
-# How much does sharing save? Compare a layer that turns 64 × 64 pixels in 3 channels into as many places with 16
-# channels:
-
-# %%
+claim("largest relative difference, forward and of the gradients", max(forward, backward), at_most=1e-5)
 shared = 16 * 3 * 3 * 3
 dense = (3 * 64 * 64) * (16 * 64 * 64)
 print(f"3×3 convolution: {shared} weights; everything to everything: {dense:,} weights")
@@ -530,15 +481,16 @@ assert shared == 432
 assert dense == 805_306_368
 
 # %% [markdown]
-# 432 weights instead of 805 million, and a shift of the picture shifts the output by as much, away from the borders and
-# with stride 1: convolution is *equivariant* to shifts, as attention is to shuffles. What comes out is a picture again.
+# From 64 × 64 pixels in 3 channels to 16 channels, sharing leaves 432 weights of 805 million. And a shift of the
+# picture shifts the output by as much, away from the borders and with stride 1: convolution is *equivariant* to
+# shifts, as attention is to shuffles. What comes out is a picture again.
 #
-# **feature map**（特征图）: one channel of a layer's output, which says for every place how strongly one kernel answers there.
+# **feature map**（特征图）: one channel of a layer's output, which says for every place how strongly one kernel answers
+# there.
 #
 # **receptive field**（感受野）: the part of the picture that one number of a feature map can depend on.
 #
-# One layer sees 3 × 3 pixels. A second one sees 3 × 3 of *those*: 5 × 5 pixels. And behind a stride of $s$, a step to
-# the side is $s$ pixels.
+# One layer sees 3 × 3 pixels, a second one 3 × 3 of *those*: 5 × 5. Behind a stride of $s$, a step to the side is $s$ pixels.
 #
 # ### ✏️ Exercise 5 · How far one number sees ★★
 #
@@ -552,9 +504,8 @@ def receptive_field(layers):
     """[(kernel, stride), …] -> pixels."""
     ### BEGIN SOLUTION
     field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step  # one step to the side is so many pixels
-        step *= stride  # for the layers behind this one
+    for kernel, stride in layers:  # one step to the side is so many pixels, times the stride for the layers behind
+        field, step = field + (kernel - 1) * step, step * stride
     return field
     ### END SOLUTION
 
@@ -565,9 +516,9 @@ check("04-receptive-field", receptive_field)
 # %% [markdown]
 # ## 6 · A network that learns its kernels
 #
-# Stack convolutions with a bend (ReLU) between them, and three ideas make it trainable. The first is chapter 01's
-# residual connection: a block adds a change to what came in (He et al., 2016). Where the shape changes, a 1 × 1
-# convolution brings the old picture to the new shape.
+# Stack convolutions with a bend (ReLU) between them; three ideas make it trainable. First, a residual connection: a
+# block adds a change to what came in (He et al., 2016). Where the shape changes, a 1 × 1 convolution brings the old
+# picture to the new shape.
 #
 # ### ✏️ Exercise 6 · Two convolutions and a way around them ★★
 #
@@ -591,27 +542,23 @@ def residual_block(x, first, second, across, stride):
 check("04-residual-block", residual_block)
 
 # %% [markdown]
-# **batch normalization**（批归一化）: bringing each channel to mean 0 and variance 1 over all places and pictures of a batch, followed by a
-# learned scale and shift.
+# **batch normalization**（批归一化）: bringing each channel to mean 0 and variance 1 over all places and pictures of a
+# batch, followed by a learned scale and shift.
 #
 # (Ioffe and Szegedy, 2015.) It lets you train with large steps. The price: in training, a picture's result depends on
-# its *neighbors in the batch*; afterwards stored averages are used. Whoever forgets `model.eval()` gets other answers
-# for other neighbors.
+# its *neighbors in the batch*; `model.eval()` uses stored averages instead.
 
 # %%
 block_norm = nn.BatchNorm2d(4)
 x = torch.randn(8, 4, 5, 5, generator=generator) * 3 + 1
-alone, together = block_norm(x[:1])[0], block_norm(x)[0]
-claim(
-    "training mode: the first picture alone, minus the same in a batch of eight",
-    (alone - together).abs().max(),
-    at_least=0.1,
-)
+change = (block_norm(x[:1])[0] - block_norm(x)[0]).abs().max()
+claim("training mode: the first picture alone − the same in a batch of eight", change, at_least=0.1)
 block_norm.eval()
-claim("the same in evaluation mode", (block_norm(x[:1])[0] - block_norm(x)[0]).abs().max(), at_most=1e-5)
+torch.testing.assert_close(block_norm(x[:1])[0], block_norm(x)[0], rtol=0, atol=1e-5)  # evaluation mode: no neighbors
 
 # %% [markdown]
-# **data augmentation**（数据增强）: showing the model changed copies of the training data, with changes that leave the answer as it is.
+# **data augmentation**（数据增强）: showing the model changed copies of the training data, with changes that leave the
+# answer as it is.
 #
 # A mirrored, cropped or paler otter is still an otter. Never mirror a picture whose caption says "left".
 #
@@ -660,38 +607,83 @@ def score(model, pictures, rows):
 
 # %%
 steps = by_budget(smoke=3, standard=250, gpu=2000)
-plain_cnn = train_cnn(
-    small_drawings, split.train, steps=steps, changes=False, description="CNN on the drawings as they are"
-)
-cnn = train_cnn(small_drawings, split.train, steps=steps, description="CNN on changed copies")
-seen = {"plain": score(plain_cnn, small_drawings, split.train), "augmented": score(cnn, small_drawings, split.train)}
-unseen = {"plain": score(plain_cnn, small_drawings, split.test), "augmented": score(cnn, small_drawings, split.test)}
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
-viz.bars(seen, title="drawings it learned from", ylabel="accuracy", ylim=(0, 1.15), ax=left)
-viz.bars(unseen, title="250 unseen drawings", baseline={"by hand": hand_accuracy}, ylim=(0, 1.15), ax=right)
-viz.show(figure, alt="Plain training knows all its drawings, augmented fewer; both know half of the unseen.")
+seen, unseen = {"plain": [], "augmented": []}, {"plain": [], "augmented": []}
+for seed, name in progress([(seed, name) for seed in range(3) for name in seen], "CNN on the drawings, three seeds"):
+    model = train_cnn(small_drawings, split.train, steps=steps, changes=name == "augmented", seed=seed)
+    seen[name].append(score(model, small_drawings, split.train))
+    unseen[name].append(score(model, small_drawings, split.test))
 
 # %% [markdown]
-# **What to see:** without augmentation the network learns its 1,290 drawings by heart, and half of the unseen ones are
-# wrong. Augmentation makes learning by heart harder. Either way, 300 thousand weights end up about where three formulas
-# are.
+# ### One network, more and more labels
+#
+# Is the network too weak, or are 1,290 pictures too few? There are no more drawings, but scenes without end. So take
+# *one task*, scenes with one thing on 48 × 48 pixels, which of 64 nouns is it?, and give *this same network* more and
+# more labels. Beside it run the CNN with twice as many blocks, at the smallest share, and a small ViT, the network of
+# section 10, with about as many weights as the CNN. These runs are too long for a notebook (`data/make_labels.py`,
+# three seeds each); their table is read here.
 
 # %%
-weights = sum(parameter.numel() for parameter in cnn.parameters())
-assert 300_000 <= weights < 330_000
-claim("plain: accuracy on its own drawings", seen["plain"], at_least=0.97)
-claim("plain: accuracy on unseen drawings", unseen["plain"], at_least=0.38, at_most=0.58)
-claim("augmented: accuracy on its own drawings", seen["augmented"], at_most=0.9)
-claim("augmented CNN minus hand-crafted, unseen", unseen["augmented"] - hand_accuracy, near=0, tolerance=0.08)
+with (content_dir("data") / "labels.csv").open(encoding="utf-8", newline="") as file:
+    runs = list(csv.DictReader(file))
+reached = {}
+for run in runs:
+    reached.setdefault(run["network"], {}).setdefault(int(run["scenes"]), []).append(float(run["test"]))
+middle = {(name, n): sum(values) / 3 for name, parts in reached.items() for n, values in parts.items()}
+assert min(float(run["seen"]) for run in runs) >= 0.95  # each run knows its own pictures
+
+# %%
+figure, (left, axes) = plt.subplots(1, 2, figsize=(8, 3.6), width_ratios=(1, 1.6))
+for marker, part, values in (("o", "its own", seen), ("s", "unseen", unseen)):
+    left.plot([0, 0, 0, 1, 1, 1], values["plain"] + values["augmented"], marker, label=part, alpha=0.7)
+left.axhline(hand_accuracy, color=viz.GRAY, linestyle="--")
+left.set(title="drawings", xlim=(-0.6, 1.6), ylim=(0, 1.05), ylabel="accuracy")
+left.set_xticks((0, 1), ("plain", "augmented"))
+for number, (name, parts) in enumerate(reached.items()):
+    color = (viz.BLUE, viz.VERMILLION, viz.GREEN)[number]
+    axes.plot(list(parts), list(parts.values()), marker="os^"[number], color=color, alpha=0.8, label=[name, None, None])
+axes.axhline(1 / 64, color=viz.GRAY, linestyle="--")
+axes.annotate("guessing", (20_640, 0.035), ha="right", color=viz.INK)
+axes.set(title="scenes", xscale="log", xlabel="labeled scenes to learn from", xlim=(1000, 27_000), ylim=(0, 1.05))
+axes.set_xticks((1290, 5160, 20_640), ("1,290", "5,160", "20,640"))
+axes.minorticks_off()
+for panel in (left, axes):
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 0.1))
+viz.show(
+    figure,
+    alt="Left: plain training knows all its own drawings, augmented two thirds; both know half of the unseen, as a "
+    "dashed line does. Right, three seeds a network: the CNN rises from 0.6 at 1,290 scenes to nearly 1 at 20,640, the "
+    "ViT from under 0.5 to 0.94; the deeper CNN is no better.",
+)
+mean = {(name, part): sum(values[name]) / 3 for part, values in (("seen", seen), ("unseen", unseen)) for name in seen}
+claim("plain: accuracy on its own drawings, mean of three seeds", mean["plain", "seen"], at_least=0.95)
+assert by_budget(smoke=True, standard=mean["augmented", "seen"] < 0.9)
+gains = {
+    other: mean["augmented", "unseen"] - value
+    for other, value in (("plain", mean["plain", "unseen"]), ("by hand", hand_accuracy))
+}
+claim("augmented, unseen drawings: accuracy above that of the other", gains, near=0, tolerance=0.08)
+more, deeper = (middle[key] - middle["CNN", 1290] for key in (("CNN", 5160), ("CNN, twice as deep", 1290)))
+claim("CNN: gain by four times the labels − gain by twice the blocks", more - deeper, at_least=0.2)
+apart = {f"{n:,} labels": middle["CNN", n] - middle["ViT", n] for n in reached["CNN"]}
+claim("CNN − ViT, mean of three seeds", apart, at_least=0.04)
+assert abs(middle["ViT", 20_640] - middle["CNN", 5160]) < 0.02
 
 # %% [markdown]
-# ### The same network with all the data it wants
+# **What to see:** left, each dot is a seed and the dashed line is the three formulas by hand. Without augmentation
+# the network learns its 1,290 drawings by heart, and half of the unseen ones are wrong. With it, learning by heart is
+# harder, and in these 250 steps that is all it does: 300 thousand weights end up about where three formulas are.
 #
-# Is the network too weak, or are 1,290 drawings too few? Scenes can tell: their grammar makes as many labeled pictures
-# as we like. The task: *which of 64 nouns are in this picture?* Sixty-four yes-or-no questions, each with its own
-# cross-entropy.
+# Right, one task: with 1,290 labels the CNN gets nearly two thirds of the unseen scenes right, with sixteen times as many
+# nearly all; with twice the blocks it is no better. Each run knows its own pictures nearly by heart, so it is not
+# patience that is missing. For this task: labels, not layers. The ViT lies below the CNN everywhere: with 20,640
+# labels it comes about as far as the CNN with a quarter of them. Whether more drawings would do the same for the
+# drawings, nobody has measured.
 #
-# A noun is in the picture if it is *anywhere*. So we keep the map: a 1 × 1 convolution gives 64 logits at each of 8 × 8
+# ### Where is it?
+#
+# With labels in plenty a network can learn something it was never told. The task now: *which of 64 nouns are in this
+# picture?* Scenes show up to three things, and each noun is a yes-or-no question with its own cross-entropy. A noun
+# is in the picture if it is *anywhere*. So we keep the map: a 1 × 1 convolution gives 64 logits at each of 8 × 8
 # places, and the largest over the places is the answer.
 
 # %%
@@ -738,15 +730,10 @@ with torch.no_grad():
 scores = maps.amax(dim=(2, 3))
 said, true = scores > 0, test_targets > 0
 f1 = (2 * (said & true).sum() / (said.sum() + true.sum())).item()
-surest = test_targets.gather(1, scores.argmax(dim=1, keepdim=True)).mean().item()
 claim("F1 over all nouns of 500 unseen scenes", f1, at_least=0.8)
-claim("share of scenes whose surest noun is there", surest, at_least=0.95)
 
 # %% [markdown]
-# The network is strong enough: with 12,000 labeled pictures it names things that it has to find at any place, in any of
-# four sizes, and nearly never gets its surest noun wrong. It was the labels that were missing.
-#
-# And it was never told *where*. Look at the maps.
+# It finds things at any place, in any of three sizes, and was never told *where*. Look at the maps.
 
 # %%
 chosen = [i for i, scene in enumerate(test_scenes.scenes) if len({o.noun for o in scene.objects}) == 2][:4]
@@ -761,8 +748,6 @@ viz.show(
     viz.gallery(pictures, names, columns=6),
     alt="Four scenes, each followed by two maps of 8 by 8 places that light up where the named thing is.",
 )
-
-# %%
 inside = []
 for i, scene in enumerate(test_scenes.scenes):
     if len(scene.objects) == 1:
@@ -772,27 +757,21 @@ for i, scene in enumerate(test_scenes.scenes):
         inside.append(left_edge <= 8 * column + 4 <= right_edge and top_edge <= 8 * row + 4 <= bottom_edge)
 claim("single objects: the strongest place lies inside the box", sum(inside) / len(inside), at_least=0.85)
 
-# %% [markdown]
-# **What to see:** each map lights up at its thing and stays dark elsewhere. A classifier that keeps its places finds
-# for free; chapter 14 builds on that.
-#
-# One number of this map can depend on 44 × 44 pixels: what Exercise 5 gives for its five layers. Gradients agree.
-
-# %%
 probe_picture = torch.rand(1, 3, 64, 64, generator=generator, requires_grad=True)
 finder.body.feature_map(probe_picture)[0, :, 4, 4].sum().backward()
 touched = (probe_picture.grad != 0).any(dim=1)[0]
-sides = (touched.any(dim=1).sum().item(), touched.any(dim=0).sum().item())
-print(sides)
-assert sides == (44, 44)
+assert (touched.any(dim=1).sum().item(), touched.any(dim=0).sum().item()) == (44, 44)
 
 # %% [markdown]
+# **What to see:** each map lights up at its thing and stays dark elsewhere. One number of this map can depend on 44 × 44 pixels: what Exercise 5 gives for
+# its five layers, and what the gradients above confirm.
+#
 # ## 7 · What a million photographs teach
 #
 # **pretrained network**（预训练网络）: a network whose weights come from training on another, usually much larger, dataset.
 #
 # Ours is EfficientNet-Lite0 (Tan and Le, 2019): 4.7 million weights, trained on ImageNet's 1.28 million photographs in
-# 1,000 classes. First, its answers to our photographs.
+# 1,000 classes. Its answers to ours:
 
 # %%
 photo_inputs = torch.stack([encoder.preprocess(photos[name].image) for name in fits])
@@ -803,49 +782,67 @@ table = {name: [label[i] for i in row] for name, row in zip(fits, top.indices.to
 for (name, answers), chances in zip(table.items(), top.values.tolist(), strict=True):
     print(f"{name:10}", ", ".join(f"{answer} {chance:.2f}" for answer, chance in zip(answers, chances, strict=True)))
 assert sum(parameter.numel() for parameter in encoder.parameters()) == 4_652_008
-assert table["cat"] == ["tiger cat", "Egyptian cat", "tabby", "lynx", "window screen"]
-assert table["coffee"] == ["espresso", "cup", "consomme", "chocolate sauce", "coffee mug"]
-assert table["rocket"][:4] == ["missile", "projectile", "drilling platform", "space shuttle"]
-assert [table[name][0] for name in ("camera", "motorcycle", "palace", "flower")] == [
-    "tripod",
-    "moped",
-    "palace",
-    "daisy",
-]
-for name, chance in {"cat": 0.40, "coffee": 0.95, "camera": 0.94, "palace": 0.30}.items():
-    claim(
-        f"probability of the first answer, {name}", top.values[list(fits).index(name), 0], near=chance, tolerance=0.02
-    )
 
 # %% [markdown]
 # Cats of three coats, a tripod in front of a photographer, a palace. Where ImageNet lacks the name it says the nearest:
-# *moped*, *daisy*. It has no name for a retina or a galaxy and must answer all the same; keep that in mind when a
-# probability looks like knowledge.
+# *moped*, *daisy*. It must always answer; keep that in mind when a probability looks like knowledge.
 #
 # ### The first layer
 #
-# Thirty-two kernels of 3 × 3 × 3. Two kinds stand out when you look at them as tiny pictures.
+# Thirty-two kernels of 3 × 3 × 3, each a tiny picture. Some are light on one side and dark on the other: is that
+# Sobel's kernel, found again? The best of thirty-two may look like anything. So ask **random** kernels the same
+# question, a thousand times thirty-two: how like Sobel's is the best? And a second question, about color: lay the
+# three colors of a kernel side by side as a table of 3 × 9 numbers. How much of it is *one* little picture in *one*
+# color, a table of rank 1?
 
 # %%
 first = encoder.network.conv_stem.weight.detach()  # (32, 3, 3, 3)
 low, high = first.amin(dim=(1, 2, 3), keepdim=True), first.amax(dim=(1, 2, 3), keepdim=True)
+tiles = make_grid((first - low) / (high - low), nrow=16, padding=1, pad_value=1)  # (3, 9, 65): two rows of sixteen
+
+
+# %%
+def likeness(kernels, target):
+    """The largest |cosine| of any kernel, its colors added up, with this one: (…, 32, 3, 3, 3) -> (…)."""
+    return F.cosine_similarity(kernels.sum(dim=-3).flatten(-2), target.flatten(), dim=-1).abs().amax(dim=-1)
+
+
+def one_color(kernels):
+    """The share of rank 1 in each kernel as a table of colors by places, mean over kernels: (…, 32, 3, 3, 3) -> (…)."""
+    sizes = torch.linalg.svdvals(kernels.flatten(-2)).square()  # (…, 32, 3, 9) -> (…, 32, 3)
+    return (sizes[..., 0] / sizes.sum(dim=-1)).mean(dim=-1)
+
+
+random_kernels = torch.randn(1000, 32, 3, 3, 3, generator=generator)
+questions = {
+    "best likeness to Sobel's, top to bottom": lambda kernels: likeness(kernels, sobel.T),
+    "best likeness to Sobel's, left to right": lambda kernels: likeness(kernels, sobel),
+    "share of one color": one_color,
+}
+figure, axes = plt.subplot_mosaic([["kernels"] * 3, list(questions)], figsize=(8, 3.6), height_ratios=(1, 2))
+axes["kernels"].imshow(tiles.permute(1, 2, 0))
+axes["kernels"].set_axis_off()
+for question, answer in questions.items():
+    axes[question].hist(answer(random_kernels).numpy(), bins=30, color=viz.GRAY)
+    axes[question].axvline(answer(first).item(), color=viz.VERMILLION, linewidth=2)
+    axes[question].set(title=question.replace(", ", ",\n"), yticks=[], xlim=(0.4, 1))
 viz.show(
-    viz.gallery((first - low) / (high - low), columns=16),
-    alt="Thirty-two kernels of 3 by 3 pixels: some are one plain color, others light on one side and dark on the other.",
+    figure,
+    alt="Thirty-two kernels of 3 by 3 pixels, some of one plain color, others light on one side. Below, histograms of "
+    "random kernels with a red line for these: inside for both likenesses to Sobel's, far right for the share of one "
+    "color.",
 )
-
-
-def likeness(kernel):
-    """The largest |cosine| of any learned kernel, its colors added up, with this one."""
-    return F.cosine_similarity(first.sum(dim=1).flatten(1), kernel.flatten()[None]).abs().max()
-
-
-claim("learned kernel most like Sobel's, top to bottom", likeness(sobel.T), at_least=0.8)
-claim("learned kernel most like Sobel's, left to right", likeness(sobel), at_least=0.7)
+as_like = (likeness(random_kernels, sobel.T) >= 0.7).float().mean()
+claim("draws of 32 random kernels whose best is like Sobel's, |cos| ≥ 0.7", as_like, near=0.52, tolerance=0.08)
+colors = one_color(first) - one_color(random_kernels).max()
+claim("share of one color: learned − the highest of 1,000 random draws", colors, at_least=0.2)
 
 # %% [markdown]
-# **What to see:** plain colors, and kernels that are light on one side and dark on the other. Nobody told the network
-# about Sobel; it found edges because they pay. What of it does every depth keep? Follow one photograph upwards.
+# **What to see:** above, the trained kernels; below, gray are random ones and red is the trained layer. Half of all
+# random draws hold a kernel as like Sobel's as 0.7, so finding one here proves nothing: it lies well inside the gray.
+# The colors do: every learned kernel is nearly one little picture in one color, and no random draw comes near.
+#
+# What becomes of edges further up? Follow one photograph.
 
 
 # %%
@@ -896,9 +893,8 @@ def edge_agreement(images):
 
 
 agreement = edge_agreement(squares)  # seven photographs
-claim("correlation with edges at depth 1", agreement[1], at_least=0.35)
-claim("correlation with edges at depth 3", agreement[3], at_least=0.2, at_most=0.35)
-claim("correlation with edges at depth 7", agreement[7], at_most=0.2)
+claim("correlation with edges: at depth 1 − at depth 7", agreement[1] - agreement[7], at_least=0.2)
+assert agreement[1] > agreement[3] > agreement[7]
 
 # %% [markdown]
 # ### Where it fails
@@ -918,10 +914,8 @@ with torch.no_grad():
 top5 = drawn.topk(5, dim=1).indices.tolist()
 hits = [bool(set(synonyms[glyphs.names[i].lower()]) & set(five)) for i, five in zip(named, top5, strict=True)]
 drawn_top5 = sum(hits) / len(hits)
-claim("drawings: right name among the top 5", drawn_top5, at_most=0.4)
-claim("photographs minus drawings", found["as trained"] - drawn_top5, at_least=0.4)
+claim("right name among the top 5: photographs − drawings", found["as trained"] / 28 - drawn_top5, at_least=0.4)
 
-# %%
 some = [glyphs.names.index(name) for name in ("banana", "zebra", "pizza", "umbrella", "violin", "hammer")]
 with torch.no_grad():
     guesses = encoder.logits(encoder.preprocess(drawings[some])).argmax(dim=1).tolist()
@@ -934,19 +928,16 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** the banana and the zebra are hooks: thick black outlines on white, as metal against a plain wall.
-# This is chapter 00's domain shift, by a network that is at ease with any photograph. Are its *features* worthless for
-# drawings, then, or only its names?
-
-# %% [markdown]
+# This is chapter 00's domain shift. Are the *features* worthless for drawings, then, or only the names?
+#
 # ## 8 · The experiment: how many labels do you need?
 #
 # **transfer learning**（迁移学习）: using what was learned on one task or dataset for another.
 #
 # Its plainest form: freeze the network, compute features once, train softmax regression on them.
 #
-# So far our drawings were neat: centered, upright, of one size, on white. Nothing in the world is. So each of the 1,690
-# drawings is now set at a random place, at half to full size, tilted, perhaps mirrored, on a color of its own: once and
-# for all, the same for every method.
+# So far our drawings were neat: centered, upright, of one size, on white. Now each is set at a random place, at half to
+# full size, tilted, perhaps mirrored, on a color of its own: once and for all, the same for every method.
 
 
 # %%
@@ -973,7 +964,7 @@ viz.show(
 )
 
 # %% [markdown]
-# Three rivals, one test, and 1, 2, 5, 10 or all labels for each of the eight groups:
+# Three rivals, and 1, 2, 5, 10 or all labels for each of the eight groups:
 #
 # - **by hand**: HOG, colors and texture, as in section 4;
 # - **from scratch**: the CNN of section 6, with augmentation;
@@ -981,8 +972,7 @@ viz.show(
 #
 # The rules: the published split; the same regression with the same weight decay for both kinds of fixed features; the
 # same five draws of labels (the CNN, which has to be trained each time, gets the first three). Size and decay were
-# chosen on the 150 validation drawings. The features are computed once and kept on disk, under a key that knows the
-# weights, the preprocessing and every pixel.
+# chosen on the 150 validation drawings. The features are computed once and kept on disk.
 
 # %%
 from mmcourse.encoders.features import extract_features
@@ -1033,71 +1023,57 @@ for count in progress(counts, "labels a group"):
     lines["frozen"].append(mean_accuracy(frozen, count))
 
 # %% [markdown]
-# The points are means over draws of labels, the bars their standard deviations.
+# The points are means over draws of labels, the bars their standard deviations. Right, the neat drawings of section 4
+# for comparison, with five labels a group.
 
 # %%
-figure, axes = plt.subplots(figsize=(8, 3.6))
+figure, (axes, right_axes) = plt.subplots(1, 2, figsize=(8, 3.6), width_ratios=(1.6, 1))
 for number, (name, points) in enumerate(lines.items()):
     spread = [torch.tensor(values).std().item() if len(values) > 1 else 0.0 for _, values in points]
     places = [place + 0.06 * (number - 1) for place in range(5)]
     axes.errorbar(places, [mean for mean, _ in points], spread, label=name, marker="os^"[number], capsize=4)
-axes.axhline(1 / 8, color=viz.GRAY, linestyle="--")
-axes.annotate("guessing", (4.2, 1 / 8 + 0.01), ha="right", color=viz.INK)
+axes.axhline(constant, color=viz.GRAY, linestyle="--")
+axes.annotate("best constant answer", (4.2, constant - 0.04), ha="right", color=viz.INK)
 axes.set_xticks(range(5), ["1", "2", "5", "10", "all 1,290"])
 axes.set(xlabel="labels for each group", ylabel="accuracy, 250 unseen", ylim=(0.05, 0.65))
 axes.legend(loc="upper left")
-viz.show(figure, alt="Accuracy against labels: frozen features rise steeply, far above hand-crafted ones and the CNN.")
-
-# %%
 by_crafted, by_cnn, by_frozen = ([mean for mean, _ in points] for points in lines.values())
-claim("5 labels: frozen minus by hand", by_frozen[2] - by_crafted[2], at_least=0.1)
-claim("5 labels: frozen minus from scratch", by_frozen[2] - by_cnn[2], at_least=0.1)
-claim("frozen with 5 labels minus by hand with all 1,290", by_frozen[2] - by_crafted[4], at_least=-0.03)
+neat_hand, neat_frozen = (mean_accuracy(features, 5)[0] for features in (crafted, frozen_neat))
+bars = {"hand,\nneat": neat_hand, "hand,\nset free": by_crafted[2]}
+bars |= {"frozen,\nneat": neat_frozen, "frozen,\nset free": by_frozen[2]}
+viz.bars(bars, ylim=(0.05, 0.65), ax=right_axes)
+viz.show(
+    figure,
+    alt="Accuracy against labels: frozen features rise steeply, far above hand-crafted ones and the CNN. Bars: set free, "
+    "hand-crafted features fall far, frozen ones little.",
+)
 leads = [f - max(h, c) for f, h, c in zip(by_frozen, by_crafted, by_cnn, strict=True)]
 claim("smallest lead of frozen at any number of labels", min(leads), at_least=0.03)
+assert by_budget(smoke=True, standard=by_frozen[2] - by_crafted[4] >= -0.03)
+lost_by_hand, lost_frozen = neat_hand - by_crafted[2], neat_frozen - by_frozen[2]
+claim("set free, 5 labels: lost by hand − lost by frozen features", lost_by_hand - lost_frozen, at_least=0.05)
+assert by_budget(smoke=True, standard=abs(neat_frozen - neat_hand) < 0.08)
 
 # %% [markdown]
-# **What to see:** frozen features lead everywhere, on drawings whose names the network gets wrong. Forty labels with
-# them are worth as much as 1,290 with hand-crafted features. The last layer's words are about photographs; the features
-# before it are edges, textures and shapes that no longer depend on place, size or ground, and those travel.
+# **What to see:** left, frozen features lead everywhere, on drawings whose names the network gets wrong. Forty labels
+# with them are worth as much as 1,290 with hand-crafted features.
 #
-# Is that the whole truth? Go back to the neat drawings. They were tried first, and what they showed is why the harder
-# task was made: so take the margin above as an illustration, not as a verdict.
-
-# %%
-neat_hand, neat_frozen = (mean_accuracy(features, 5)[0] for features in (crafted, frozen_neat))
-bars = {
-    "neat, by hand": neat_hand,
-    "neat, frozen": neat_frozen,
-    "set free, by hand": by_crafted[2],
-    "set free, frozen": by_frozen[2],
-}
-viz.show(
-    viz.bars(bars, ylabel="accuracy, 5 labels a group", baseline={"guessing": 1 / 8}, ylim=(0, 0.5)),
-    alt="Bars: on neat drawings both are alike; set free, hand-crafted features fall by half, frozen ones little.",
-)
-claim("neat drawings, 5 labels: frozen minus by hand", neat_frozen - neat_hand, near=0.03, tolerance=0.04)
-claim("lost by hand-crafted features when drawings are set free", neat_hand - by_crafted[2], at_least=0.1)
-claim("lost by frozen features", neat_frozen - by_frozen[2], at_most=0.08)
-
-# %% [markdown]
-# **What to see:** on neat drawings three formulas are nearly as good as 4.7 million weights. HOG compares the same cell
-# in every picture, and in a neat world the same cell holds the same thing. Set the drawings free, and it loses half.
-# What pretraining buys is not magic but *invariance*: the answer stays when the drawing moves, turns or changes its size.
+# Right, the neat drawings. They were tried first and are why the harder task was made: take the margin as an
+# illustration, not as a verdict. There three formulas are nearly as good as 4.7 million weights: HOG compares the
+# same cell in every picture, and in a neat world the same cell holds the same thing. Set free, it loses far more than
+# the frozen features do. What pretraining buys here is *invariance*: the answer stays when the drawing moves, turns
+# or shrinks.
 #
 # Two warnings. The 250 test drawings are one sample, too, which no bar shows. And no method is *good*: "objects" and
 # "symbols" are a person's ideas that no pixel shows.
-
-# %% [markdown]
+#
 # ## 9 · Take the head off
 #
-# Where does a pretrained network end and its task begin? Its last layer turns features into 1,000 scores for ImageNet's
-# classes. Many tutorials load torchvision's ResNet-50 and feed `model(images)` to their own model. That is the head's
-# output: opinions about 1,000 kinds of things, not a description. The features are one line away.
+# A network's last layer turns features into 1,000 scores for ImageNet's classes. Many tutorials load torchvision's
+# ResNet-50 and feed `model(images)` to their own model: opinions about 1,000 kinds of things, not a description. The
+# features are one line away.
 
 # %%
-from torchvision import models
-
 seed_everything(0)
 resnet = models.resnet50(weights=None).eval()  # the real shape with random weights: nothing is downloaded
 head, resnet.fc = resnet.fc, nn.Identity()
@@ -1115,42 +1091,24 @@ assert sum(parameter.numel() for parameter in (*resnet.parameters(), *head.param
 # features = encoder.encode(images)            # (B, 2048)
 # ```
 #
-# Without a connection it says in one sentence that `load_image_encoder()` works offline.
-#
 # What does the head throw away? It is a matrix from 1,280 numbers to 1,000. At least 280 directions lead to nothing:
-# move the features along them as far as you like, and no logit notices.
+# move the features along them as far as you like, and no logit notices. And what does it cost? Give the regression of
+# section 8 the features, the 1,000 logits, or the probabilities after softmax, with five labels a group.
 
 # %%
 classifier = encoder.network.classifier
-directions = torch.linalg.svd(classifier.weight.detach()).Vh  # (1280, 1280): the rows from 1,000 on are lost
-lost = directions[1000:]
-one = frozen[0]
-other = one + one.norm() * lost[0]  # as far away as the features are long
+lost = torch.linalg.svd(classifier.weight.detach()).Vh[1000:]  # (280, 1280): directions that lead to nothing
 with torch.no_grad():
-    claim("change of the features, relative to their length", (other - one).norm() / one.norm(), near=1, tolerance=1e-3)
-    claim("largest change of any logit", (classifier(other) - classifier(one)).abs().max(), at_most=1e-3)
-
-# %% [markdown]
-# And what does it cost? Give the regression of section 8 the features, the 1,000 logits, or the probabilities after
-# softmax.
-
-# %%
-with torch.no_grad():
-    logits = classifier(frozen)
+    logits, moved = classifier(frozen), classifier(frozen + frozen.norm(dim=1, keepdim=True) * lost[0])
+torch.testing.assert_close(moved, logits, rtol=0, atol=1e-3)  # no logit notices
 tables = {"features": frozen, "logits": logits, "probabilities": logits.softmax(dim=1)}
-cost = {name: mean_accuracy(features, 5)[0] for name, features in tables.items()}
-viz.show(
-    viz.bars(cost, ylabel="accuracy, 5 labels a group", baseline={"by hand": by_crafted[2]}, ylim=(0, 0.5)),
-    alt="Bars: features highest, logits a little lower, probabilities far lower, near the hand-crafted features.",
-)
-claim("features minus logits", cost["features"] - cost["logits"], near=0.02, tolerance=0.03)
-claim("features minus probabilities", cost["features"] - cost["probabilities"], at_least=0.08)
+print(cost := {name: round(mean_accuracy(features, 5)[0], 2) for name, features in tables.items()})
+claim("accuracy: features − probabilities", cost["features"] - cost["probabilities"], at_least=0.08)
 
 # %% [markdown]
-# **What to see:** the logits lose little here, the probabilities most of the gain: softmax lets a few classes speak and
-# silences the rest. Where a tutorial ends its encoder in softmax, most of what pretraining bought is gone.
-#
-# Two more mistakes travel with this one: the network left in training mode, and gradients that nobody needs.
+# A change as long as the features themselves, and no logit moves. The accuracies: logits lose little, the
+# probabilities most of the gain over hand-crafted features: softmax lets a few classes speak and silences the rest.
+# Where a tutorial ends its encoder in softmax, most of what pretraining bought is gone.
 #
 # ### ✏️ Exercise 7 · Take the head off ★★
 #
@@ -1196,8 +1154,7 @@ check("04-frozen-features", frozen_features)
 # %% [markdown]
 # ## 10 · The other way to look: patches as words
 #
-# Convolution builds in that neighbors belong together and that place does not matter. Chapter 01's attention builds in
-# neither.
+# Convolution builds in that neighbors belong together and that place does not matter. Attention builds in neither.
 #
 # **vision transformer**（视觉 Transformer）: a transformer encoder that reads a picture as a sequence of patches.
 #
@@ -1209,7 +1166,8 @@ check("04-frozen-features", frozen_features)
 #
 # *Goal: cut pictures into patches in reading order. About 10 minutes.*
 #
-# (B, C, H, W) gives (B, P, C·s·s): patches row by row, and inside each first the channel, then the row, then the column.
+# (B, C, H, W) gives (B, P, C·s·s): patches row by row, and inside each first the channel, then the row, then the
+# column.
 
 
 # %% tags=["exercise"] id="04-patchify"
@@ -1235,7 +1193,7 @@ images = torch.randn(2, 3, 64, 64, generator=generator)
 weight = torch.randn(32, 3, 16, 16, generator=generator) / 28
 as_product = vit.patchify(images, 16) @ weight.flatten(1).T  # (B, P, 768) @ (768, C) -> (B, P, C)
 as_convolution = F.conv2d(images, weight, stride=16).flatten(2).mT  # (B, C, 4, 4) -> (B, P, C)
-claim("patch embedding by product − by convolution", (as_product - as_convolution).abs().max(), at_most=1e-5)
+torch.testing.assert_close(as_product, as_convolution, rtol=0, atol=1e-5)
 assert vit.patchify(torch.zeros(1, 3, 224, 224), 16).shape == (1, 196, 768)
 
 # %% [markdown]
@@ -1256,25 +1214,59 @@ nn.init.normal_(theirs.class_token)
 theirs.heads = nn.Identity()  # the head comes off here as well
 ours = vit.ViT.from_torchvision(theirs)
 with torch.no_grad():
-    claim("our ViT − torchvision's", (ours(images) - theirs(images)).abs().max(), at_most=1e-5)
-    shuffled = images.unflatten(3, (4, 16))[:, :, :, [2, 0, 3, 1]].flatten(
-        3
-    )  # four columns of patches in another order
+    parity = (ours(images) - theirs(images)).abs().max()
+    order = [2, 0, 3, 1]  # four columns of patches in another order
+    shuffled = images.unflatten(3, (4, 16))[:, :, :, order].flatten(3)
     with_positions = (ours(shuffled) - ours(images)).abs().max()
     ours.positions.table.zero_()
     without = (ours(shuffled) - ours(images)).abs().max()
-claim("shuffled patches: change with positions", with_positions, at_least=0.002)
-claim("shuffled patches: change without positions", without, at_most=1e-5)
+assert with_positions >= 0.002
+claim("largest change", {"ours − torchvision's": parity, "shuffled, without positions": without}, at_most=1e-5)
 
 # %% [markdown]
-# Without positions the class token cannot tell a picture from its jigsaw puzzle. With them, a ViT still has to *learn*
-# that near things belong together, which every convolution is built on. Its authors found it ahead of CNNs only after
-# pretraining on a great many pictures (Dosovitskiy et al., 2021).
+# Without positions the class token cannot tell a picture from its jigsaw puzzle. It is often said that a CNN cannot
+# be fooled that way, as it reads neighbors. Try it on the pretrained one: cut the seven photographs into 2 × 2, 4 × 4
+# or 8 × 8 tiles, lay them in another order, and count how many still get a right name among the top 5.
+
+
+# %%
+def puzzle(x, n, order):
+    """(B, 3, H, W) with its n × n tiles in another order."""
+    tiles = vit.patchify(x, x.shape[-1] // n)[:, order]  # (B, n·n, 3·s·s)
+    return F.fold(tiles.mT, x.shape[-2:], kernel_size=x.shape[-1] // n, stride=x.shape[-1] // n)
+
+
+named_of_seven, panels, titles = {}, [], []
+with torch.no_grad():
+    for n in (1, 2, 4, 8):
+        counts = []
+        for _ in range(1 if n == 1 else 5):
+            mixed = puzzle(photo_inputs, n, torch.randperm(n * n, generator=generator) if n > 1 else [0])
+            p = encoder.logits(mixed).softmax(dim=1)
+            counts.append(right[::4].gather(1, p.topk(5, dim=1).indices).any(dim=1).sum().item())
+        named_of_seven[n] = counts
+        panels += [encoder.preprocess.undo(mixed[i]) for i in (0, 5)]
+        titles += [f"{n} × {n}: {label[p[i].argmax()]}" for i in (0, 5)]
+viz.show(
+    viz.gallery(panels, titles, columns=4),
+    alt="The cat and the palace whole, in 2 by 2, 4 by 4 and 8 by 8 tiles in another order, each with the network's first answer; the answers leave at the smallest tiles.",
+)
+for n, counts in named_of_seven.items():
+    print(f"{n} × {n} tiles: {min(counts)} to {max(counts)} of 7 still named")
+mean_named = {n: sum(counts) / len(counts) for n, counts in named_of_seven.items()}
+claim("2 × 2 tiles in another order: photographs still named, of 7", mean_named[2], at_least=5.5)
+assert mean_named[8] <= 2.5
 
 # %% [markdown]
+# **What to see:** with tiles of a quarter of the picture the CNN names six or all seven of the photographs, with 4 ×
+# 4 tiles still more than half. Only tiles that cut every texture and part stop it. It never needed to know where the
+# parts are: its last step averages over all places. A ViT, in turn, has to *learn* that near things belong together,
+# which every convolution is built on; section 6 showed the price in labels. Its authors found it ahead of
+# CNNs only after pretraining on a great many pictures (Dosovitskiy et al., 2021).
+#
 # ## 11 · At scale
 #
-# What the real systems are, in numbers that you can count yourself and in numbers from the papers:
+# The real systems, in numbers that you can count yourself and in numbers from the papers:
 
 # %%
 large = vit.ViTConfig(image_size=224, patch_size=16, width=1024, depth=24, heads=16, hidden=4096)
@@ -1292,15 +1284,12 @@ assert round(large.parameters / 1e6) == 303
 # | DINOv2 ViT-g/14 | 142 M pictures, no labels | 1.1 B | 86.5 % with a linear layer on frozen features | Oquab et al., TMLR 2024 |
 # | SigLiT | labeled pictures (the frozen tower), then texts from the web | ViT-g/14, frozen | 84.5 % without a label of ImageNet in the second stage, two days on four TPUv4 chips | Zhai et al., ICCV 2023 |
 #
-# The last two are this chapter's experiment at scale: features first, the task later. Chapter 08 shows how texts
-# replace the labels of the task.
+# The last two are this chapter's experiment at scale: features first, the task later.
 #
-# On **one GPU**: send the network and each batch there, half precision, and feature extraction is bound by decoding the
-# files. On **many**: give every GPU its part of the pictures; extraction needs no communication at all. Training does,
-# and batch normalization then has to share its means (`nn.SyncBatchNorm`), which is one reason why ViTs use layer
-# normalization.
-
-# %% [markdown]
+# On **one GPU**, in half precision, extracting features is bound by decoding the files. On **many**, each takes its
+# part of the pictures; only training has to communicate, and batch normalization to share its means
+# (`nn.SyncBatchNorm`).
+#
 # ## 12 · Open project
 #
 # *Whose features are best for your pictures?*
@@ -1314,9 +1303,6 @@ assert round(large.parameters / 1e6) == 303
 # 6. Fill the drawings with a photographic texture or thin out their outlines. How much of the domain shift is the
 #    outline?
 #
-# A good report has one figure a question, the spread over draws, and a sentence on what the test set was used for.
-
-# %% [markdown]
 # ## 13 · Check yourself
 
 # %%
@@ -1329,20 +1315,20 @@ quiz(
     ),
     Question(
         "A 3 × 3 convolution from 64 to 128 channels has how many weights, without bias?",
-        ("1,152", "73,728", "9 for each pixel"),
-        1,
+        ("1,152", "9 for each pixel", "73,728"),
+        2,
         "128 · 64 · 3 · 3: each kernel reaches through all channels and is shared by all places.",
     ),
     Question(
         "Two 3 × 3 convolutions with a stride of 2 in the first. One number of the result sees …",
-        ("5 × 5 pixels", "7 × 7 pixels", "9 × 9 pixels"),
-        1,
+        ("7 × 7 pixels", "5 × 5 pixels", "9 × 9 pixels"),
+        0,
         "3 from the first; the second adds two steps of two pixels each.",
     ),
     Question(
         "You need features from a ResNet-50. You take …",
-        ("the 1,000 outputs", "the 2,048 numbers before the last layer", "the probabilities after softmax"),
-        1,
+        ("the 1,000 outputs", "the probabilities after softmax", "the 2,048 numbers before the last layer"),
+        2,
         "The head keeps what its 1,000 classes need and loses the rest.",
     ),
     Question(
@@ -1359,10 +1345,10 @@ quiz(
 # - Distance between pixels is the wrong currency. A feature keeps what matters and drops the rest.
 # - Resize, scale, normalize as the network was trained. Wrong preprocessing is silent: look at the range, and undo it.
 # - Convolution is one small matrix product, shared by all places; it equals its loops forward and backward.
-# - Residual connections, batch normalization and augmentation make CNNs trainable. Batch normalization has two modes:
-#   mind them.
-# - The same CNN fails with 1,290 drawings and shines with 12,000 scenes. It was labels, and not layers, that were
-#   missing.
+# - A residual block adds a change to what came in. Batch normalization has two modes: mind them.
+# - On one task, four times the labels help one CNN far more than twice the layers do; a small ViT needs about four times
+#   as many labels as the CNN.
+# - A kernel that looks like an edge filter proves little: ask random kernels first. A CNN names many a jigsaw puzzle.
 # - Pretrained features lead at every number of labels, even on drawings that the network cannot name. Keep a
 #   hand-crafted baseline beside them.
 # - Take the head off. A ViT is patches (a convolution), positions, a class token, and chapter 01.
