@@ -93,12 +93,10 @@ next_word = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)  # each row: p
 # Row by row, the table answers one question: after this word, what comes next? Look at three rows.
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(8, 2.6), layout="constrained")
-for ax, word in zip(axes, ("a", "the", "cat"), strict=True):
+for word in ("a", "the", "cat"):
     chances, places = next_word[number[word]].topk(5)
-    ax.barh([vocabulary[i] for i in places][::-1], chances.flip(0))
-    ax.set(title=f"after “{word}”", xlim=(0, 1), xlabel="probability")
-viz.show(figure, alt="Three bar charts: the five most probable next words after a, after the, and after cat.")
+    likely = (f"{vocabulary[i]} {chance:.2f}" for i, chance in zip(places, chances, strict=True))
+    print(f"after {word!r:5}: ", ", ".join(likely))
 
 # %% [markdown]
 # **What to see:** after some words few others can follow, after some a great many share the chances. To write, draw
@@ -395,7 +393,6 @@ from mmcourse.datasets import caption_is_true
 first, second = (thing.noun for thing in scene.objects)
 relation = captions(scene)[1]
 swapped = " ".join({first: second, second: first}.get(word, word) for word in relation.split())
-
 for sentence in (relation, swapped, f"a {second}", f"a {second} and a {first}", "what a lovely picture"):
     verdict = caption_is_true(scene, sentence)
     print(f"{verdict.truth.value:11} · {sentence} · {verdict.reason}")
@@ -411,11 +408,7 @@ for sentence in (relation, swapped, f"a {second}", f"a {second} and a {first}", 
 def count_true(scene, sentences: list[str]) -> int:
     """How many of these sentences are true of the scene."""
     ### BEGIN SOLUTION
-    count = 0
-    for sentence in sentences:
-        if caption_is_true(scene, sentence):
-            count += 1
-    return count
+    return sum(bool(caption_is_true(scene, sentence)) for sentence in sentences)
     ### END SOLUTION
 
 
@@ -553,10 +546,9 @@ def descend(rate, w=1.0, steps=15):
     return way
 
 
+# %%
 ways = {"too small: 0.0002": descend(0.0002), "good: 0.005": descend(0.005), "too large: 0.02": descend(0.02)}
 falling = {name: [loss_of(w).item() for w in way] for name, way in ways.items()}
-
-# %%
 figure, (valley, curve) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 span = torch.linspace(-1, 8.5, 100)
 viz.curves({"": (span, [loss_of(w).item() for w in span])}, xlabel="weight w", ax=valley)

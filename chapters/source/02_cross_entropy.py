@@ -14,7 +14,7 @@
 # # 02 · Cross-entropy
 #
 # A language model, an image classifier and a model that answers questions about pictures all learn from the same number.
-# In this chapter you derive that number, and its gradient, and train a model with nothing but your own formulas.
+# You derive that number and its gradient, and train a model with your own formulas alone.
 #
 # **After this chapter you can**
 #
@@ -962,7 +962,7 @@ print("eight parts, joined, are the whole")
 # 3. Train on half, a quarter, an eighth of the drawings. Plot loss, accuracy and calibration error. Which suffers first?
 # 4. Weight the classes by the inverse of their frequency. What happens to accuracy, to the rare groups, to calibration?
 #
-# A good report has one figure a question, error bars from several splits (`glyphs.split(seed)`), and one thing that did not work.
+# A good report has one figure a question, error bars from several splits (`glyphs.split(seed)`), and one thing that failed.
 #
 # ## 15 · Check yourself
 
