@@ -151,6 +151,9 @@ SURVIVORS = {
         "leaves the cosine as it is",
         "cider_1:4: max(1, pictures) -> max(pictures, 1)": SYMMETRIC,
     },
+    "10-vqa-accuracy": {
+        "vqa_accuracy:4: min(1.0, others.count(answer) / 3) -> min(others.count(answer) / 3, 1.0)": SYMMETRIC,
+    },
 }
 
 
