@@ -4,7 +4,7 @@ Every function returns a matplotlib `Figure` that pyplot does not know, so it ne
 displays it with a text alternative.
 """
 
-from mmcourse.viz.charts import attention_heads, attention_map, bars, curves, heat
+from mmcourse.viz.charts import attention_heads, attention_map, bars, curves, dots, heat
 from mmcourse.viz.pictures import gallery, overlay, scene
 from mmcourse.viz.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILLION, show, use_style
 
@@ -22,6 +22,7 @@ __all__ = [
     "attention_map",
     "bars",
     "curves",
+    "dots",
     "gallery",
     "heat",
     "overlay",

@@ -202,6 +202,30 @@ def bars(
     return ax.figure
 
 
+def dots(
+    values: Mapping[str, Sequence[float]],
+    *,
+    ylabel: str | None = None,
+    baseline: Mapping[str, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """One dot for each run of each label, and a short line at their mean: what another seed would have given."""
+    ax = new_axes(ax, (WIDTH, 3.0))
+    for place, (name, runs) in enumerate(values.items()):
+        heights = [float(run) for run in runs]
+        if not heights:
+            raise ValueError(f"values must hold at least one run of each label, got none of {name!r}")
+        ax.plot([place] * len(heights), heights, "o", color=BLUE, alpha=0.7)
+        ax.plot([place - 0.2, place + 0.2], [sum(heights) / len(heights)] * 2, color=VERMILLION)
+    ax.set_xticks(range(len(values)), [latin("label", name) for name in values], parse_math=False)
+    _levels(ax, baseline)
+    ax.set(ylabel=latin("ylabel", ylabel))
+    if ylim is not None:
+        ax.set_ylim(*ylim)
+    return ax.figure
+
+
 def _matrix(name: str, values: Matrix) -> np.ndarray:
     grid = array(values)
     if grid.ndim != 2 or not grid.size:

@@ -102,6 +102,19 @@ def test_bars():
         viz.bars({"cat": 1.0}, highlight="cow")
 
 
+def test_dots_show_every_run_and_the_mean():
+    ax = drawn(viz.dots({"a": [0.5, 0.7], "b": torch.tensor([0.2])}, ylabel="accuracy", baseline={"chance": 0.5}))
+    assert texts(ax.xaxis) == ["a", "b"]
+    heights = [
+        line.get_ydata().tolist() if hasattr(line.get_ydata(), "tolist") else list(line.get_ydata())
+        for line in ax.lines
+    ]
+    assert heights[0] == [0.5, 0.7]
+    assert heights[1] == pytest.approx([0.6, 0.6])
+    with pytest.raises(ValueError, match="at least one run of each label, got none of 'c'"):
+        viz.dots({"c": []})
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

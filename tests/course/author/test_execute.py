@@ -83,7 +83,7 @@ def nbval(done, folder):
     [
         ("raise ValueError('bad value')", "ValueError: bad value"),
         ("import sys\nprint('careful', file=sys.stderr)", "wrote to stderr, which a notebook must not: 'careful\\n'"),
-        ("import os\nos.write(2, b'low')\n", "wrote to stderr"),
+        ("import os, time\nos.write(2, b'low')\ntime.sleep(3)\n", "wrote to stderr"),
         ("import time\ntime.sleep(600)", "no result within 10 seconds"),
         ("import os\nos._exit(1)", "the kernel died"),
     ],
