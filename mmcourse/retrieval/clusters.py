@@ -8,6 +8,7 @@ from torch import Tensor
 from mmcourse.retrieval.neighbors import nearest
 
 SAMPLE = 256  # vectors for each center are plenty to place it
+ROWS = 4096  # vectors at once: their scores with a thousand centers stay in a processor's cache
 
 
 def kmeans(vectors: Tensor, count: int, *, rounds: int = 20, generator: torch.Generator | None = None) -> Tensor:
@@ -34,7 +35,8 @@ def kmeans(vectors: Tensor, count: int, *, rounds: int = 20, generator: torch.Ge
 
 def assign(vectors: Tensor, centers: Tensor) -> Tensor:
     """The number of the nearest center of each vector, int64 (N,)."""
-    return nearest(vectors, centers, 1, metric="euclidean").ids[:, 0]
+    parts = [nearest(part, centers, 1, metric="euclidean").ids[:, 0] for part in vectors.split(ROWS)]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _split(centers: Tensor, sizes: Tensor) -> None:

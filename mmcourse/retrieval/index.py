@@ -110,7 +110,7 @@ class Index:
         old = self.codes if self.config.kind == "codes" else self.vectors
         if self.lists is not None:
             new, place = _joined(self.lists, new, shift=len(self))
-            kept = torch.cat((old, kept))[place]
+            kept = _placed(old, kept, place)
         self.lists = new
         if self.config.kind == "codes":
             self.codes = kept
@@ -179,3 +179,13 @@ def _joined(first: Lists, second: Lists, *, shift: int) -> tuple[Lists, Tensor]:
     place = torch.cat(owners).argsort(stable=True)
     order = torch.cat((first.order, second.order + shift))[place]
     return Lists(first.centers, first.starts + second.starts, order), place
+
+
+def _placed(first: Tensor, second: Tensor, place: Tensor) -> Tensor:
+    """`torch.cat((first, second))[place]`, without a third copy of what may fill most of the memory."""
+    rank = torch.empty_like(place)
+    rank[place] = torch.arange(len(place))
+    both = first.new_empty(len(place), *first.shape[1:])
+    both[rank[: len(first)]] = first
+    both[rank[len(first) :]] = second
+    return both

@@ -14,6 +14,7 @@ from mmcourse.retrieval import (
     IndexConfig,
     Neighbors,
     ProductQuantizer,
+    clusters,
     kmeans,
     nearest,
     rerank,
@@ -116,6 +117,15 @@ def test_every_center_keeps_somebody_and_the_error_falls():
     assert errors == sorted(errors, reverse=True)
     assert sizes[-1] > 0
     assert kmeans(torch.ones(10, 2), 3).isfinite().all()  # all alike: nothing to tell apart, and no division by 0
+
+
+def test_vectors_are_assigned_in_blocks_as_all_at_once(monkeypatch):
+    points, centers = clustered(500, 4), draw(20, 4)
+    wanted = torch.cdist(points, centers).argmin(dim=1)
+    for rows in (1, 7, 499, 500, 501):
+        monkeypatch.setattr(clusters, "ROWS", rows)
+        assert torch.equal(assign(points, centers), wanted)
+    assert assign(points[:0], centers).shape == (0,)
 
 
 def test_kmeans_needs_as_many_vectors_as_centers():

@@ -22,6 +22,7 @@ UNSIGNED = "equal: the size of the difference counts, not its sign"
 LENGTH = "equal: the last step makes both of one length"
 INT = "equal: the numbers of boxes and bins are far below 2³¹"
 NO_BIN = "equal: empty bins are left out"
+SHARDS = "equal: there are as many sizes as shards"
 MISTAKES_ONLY = "equal: a mistake alone takes the other way"
 AXES = "equal: which of two exchanged axes is named first does not matter"
 
@@ -153,6 +154,14 @@ SURVIVORS = {
     },
     "10-vqa-accuracy": {
         "vqa_accuracy:4: min(1.0, others.count(answer) / 3) -> min(others.count(answer) / 3, 1.0)": SYMMETRIC,
+    "11-kmeans-step": {"kmeans_step:3: owner.unique() -> owner": "equal: a center is moved to the same mean again"},
+    "11-code-scores": {"code_scores:2: codes.long() -> codes.int()": INT},
+    "11-merge-shards": {
+        "merge_shards:2: zip(found, sizes, strict=True) -> zip(found, sizes)": SHARDS,
+        "merge_shards:2: True -> False": SHARDS,
+    },
+    "11-average-precision": {
+        "average_precision:3: precision[right].mean().item() -> precision[right].mean()": NUMBER,
     },
 }
 
