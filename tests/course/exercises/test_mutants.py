@@ -154,6 +154,7 @@ SURVIVORS = {
     },
     "10-vqa-accuracy": {
         "vqa_accuracy:4: min(1.0, others.count(answer) / 3) -> min(others.count(answer) / 3, 1.0)": SYMMETRIC,
+    },
     "11-kmeans-step": {"kmeans_step:3: owner.unique() -> owner": "equal: a center is moved to the same mean again"},
     "11-code-scores": {"code_scores:2: codes.long() -> codes.int()": INT},
     "11-merge-shards": {
