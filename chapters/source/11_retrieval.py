@@ -219,6 +219,10 @@ def lift(table, queries):
 # %% tags=["check"]
 check("11-dot-as-distance", lift)
 
+# %% [markdown]
+# On the vectors of the chapter: the extra number makes all rows of the table equally long, and the nearest by distance are those
+# with the largest dot product.
+
 # %%
 squares = many.double().square().sum(dim=1, keepdim=True)
 longer = torch.cat((many.double(), (squares.max() - squares).sqrt()), dim=1)
@@ -434,6 +438,9 @@ for kind, seed in [(kind, seed) for kind in curves for seed in range(3)]:
     curves[kind].append(
         [(run.scanned.double().mean().item() / COUNT, share_found(run.neighbors.ids, truth)) for run in runs]
     )
+
+# %% [markdown]
+# Draw what was found over what was looked at. Whoever opens lists at random finds as large a share as he looks at: the dotted line.
 
 # %%
 figure, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -894,6 +901,9 @@ late.eval()
 reordered = rerank(similarity, by_late_interaction, first=100)
 stages = {"towers": metrics.retrieval(similarity, true), "first 100 re-ranked": metrics.retrieval(reordered, true)}
 
+# %% [markdown]
+# Two rankings of the same scenes for the same texts, before and after:
+
 # %%
 rows = [[*(found.recall[k] for k in (1, 5, 10)), found.mean_average_precision] for found in stages.values()]
 viz.show(
@@ -1128,8 +1138,8 @@ quiz(
 # - *Efficient and robust approximate nearest neighbor search using hierarchical navigable small world graphs*. Malkov,
 #   Yashunin. 2016.
 # - *Billion-scale similarity search with GPUs*. Johnson, Douze, Jégou. 2017.
-# - *ANN-Benchmarks: a benchmarking tool for approximate nearest neighbor algorithms*. Aumüller, Bernhardsson, Faithfull.
-#   2018.
+# - *ANN-Benchmarks: a benchmarking tool for approximate nearest neighbor algorithms*. Aumüller, Bernhardsson,
+#   Faithfull. 2018.
 # - *DiskANN: fast accurate billion-point nearest neighbor search on a single node*. Subramanya, Devvrit, Simhadri,
 #   Krishnaswamy, Kadekodi. NeurIPS 2019.
 # - *Derived codebooks for high-accuracy nearest neighbor search*. André, Kermarrec, Le Scouarnec. 2019.
