@@ -77,12 +77,6 @@ EXERCISE = Exercise(
                 min(1.0, (people[:k] + people[k + 1 :]).count(answer) / 3) for k in range(len(people))
             ),
         ),
-        Mistake(
-            message="The best of the results is taken. It is their mean.",
-            answer=lambda answer, people: max(
-                min(1.0, (people[:k] + people[k + 1 :]).count(answer) / 3) for k in range(len(people))
-            ),
-        ),
     ),
     hints=(
         "With three of ten who agree: leave out one of the three, and two are left. Leave out another, and it is "
