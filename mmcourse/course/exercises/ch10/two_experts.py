@@ -88,10 +88,6 @@ EXERCISE = Exercise(
                 logits + prior.clamp(min=floor).log(), answers, reduction="sum"
             ),
         ),
-        Mistake(
-            message="The floor is applied to the logarithm. It is a probability: clamp before you take the logarithm.",
-            answer=_together(lambda logits, prior, floor: logits + prior.log().clamp(min=floor)),
-        ),
     ),
     hints=(
         "The product of the experts gives answer a the weight exp(logits[a]) · prior[a]. What is its logarithm?",
