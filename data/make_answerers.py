@@ -77,10 +77,10 @@ def compare(world: dict, name: str, seed: int) -> dict[str, object]:
 def lean(world: dict, experts: bool, steps: int, seed: int) -> dict[str, object]:
     """Trains one model on questions with favorite answers and measures it with these, and with them turned round."""
     loss = world["experts_loss"] if experts else world["choose_loss"]
-    world["untrained_as_it_is"] = world.get("untrained_as_it_is", world["untrained"])
-    world["untrained"] = lambda: world["untrained_as_it_is"](seed)
+    begin = world["untrained"]
+    world["untrained"] = lambda: begin(seed)  # the chapter begins with seed 0
     found = world["both_tests"](world["train_leaning"](loss, steps))
-    world["untrained"] = world["untrained_as_it_is"]
+    world["untrained"] = begin
     name = f"{'two experts' if experts else 'prior'}, {steps} steps"
     return {"model": name, "steps": steps, "seed": seed} | {key: f"{value:.3f}" for key, value in found.items()}
 

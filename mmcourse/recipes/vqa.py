@@ -24,9 +24,8 @@ from mmcourse.recipes import captioner
 from mmcourse.recipes.data.questions import (
     FreshQuestions,
     QuestionBatch,
-    all_answers,
     draw_questions,
-    question_tokenizer,
+    question_words,
 )
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
@@ -74,9 +73,9 @@ def untrained(seed: int = 0) -> tuple[VQA, Facts]:
     """
     seed_everything(seed)
     writer = bundled.load(captioner.RECIPE).model
-    tokenizer = question_tokenizer()
-    size = asdict(writer.config) | {"answers": all_answers()}
-    config = {"model": size, "vocabulary": tokenizer.vocabulary}
+    words = question_words()
+    size = asdict(writer.config) | {"answers": list(words.answers)}
+    config = {"model": size, "vocabulary": words.tokenizer.vocabulary}
     return begin(build(config)[0], writer), config
 
 

@@ -35,8 +35,7 @@ def kmeans(vectors: Tensor, count: int, *, rounds: int = 20, generator: torch.Ge
 
 def assign(vectors: Tensor, centers: Tensor) -> Tensor:
     """The number of the nearest center of each vector, int64 (N,)."""
-    parts = [nearest(part, centers, 1, metric="euclidean").ids[:, 0] for part in vectors.split(ROWS)]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    return torch.cat([nearest(part, centers, 1, metric="euclidean").ids[:, 0] for part in vectors.split(ROWS)])
 
 
 def _split(centers: Tensor, sizes: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -12,25 +13,29 @@ from torch import Tensor
 from mmcourse.datasets import Question, Scene, make_scenes, questions, sample_scenes
 from mmcourse.losses import IGNORED
 from mmcourse.models.vqa import VQA
-from mmcourse.recipes.data.worlds import scene_texts
+from mmcourse.recipes.data import worlds
 from mmcourse.tokenizer import Tokenizer, WordTokenizer
 
 READ = 4_000  # scenes in whose questions every word and every answer comes
-CAPTIONS = 20_000  # the same of captions
 SIZE, EACH = 32, 6  # scenes of a step, and questions about each
 
 Ask = Callable[[Scene], Sequence[Question]]
 
 
-def question_tokenizer() -> WordTokenizer:
-    """A tokenizer that knows every word of the captions of scenes, of the questions about them and of the answers."""
-    asked = [text for scene in sample_scenes(READ) for each in questions(scene) for text in (each.text, each.answer)]
-    return WordTokenizer.train(scene_texts(0, CAPTIONS) + asked)
+class QuestionWords(NamedTuple):
+    """A tokenizer of captions, questions and answers, and every answer that the grammar gives, by the alphabet."""
+
+    tokenizer: WordTokenizer
+    answers: tuple[str, ...]
 
 
-def all_answers() -> list[str]:
-    """Every answer that the grammar gives, in alphabetical order."""
-    return sorted({each.answer for scene in sample_scenes(READ) for each in questions(scene)})
+@cache  # many models begin with the same words, and reading them takes longer than loading a model
+def question_words() -> QuestionWords:
+    """Every word of the captions of scenes, of the questions about them and of the answers."""
+    asked = [each for scene in sample_scenes(READ) for each in questions(scene)]
+    texts = [text for each in asked for text in (each.text, each.answer)]
+    tokenizer = WordTokenizer.train(worlds.scene_texts(0, worlds.READ) + texts)
+    return QuestionWords(tokenizer, tuple(sorted({each.answer for each in asked})))
 
 
 def draw_questions(asked: Sequence[Question], count: int, chance: random.Random) -> list[Question]:
@@ -85,15 +90,14 @@ class FreshQuestions:
         model: the one that is to learn; its picture side stays as it is, and its words are the batch's.
         size: scenes of a batch.
         each: questions about each of them.
-        ask: the questions to draw from for one scene.
     """
 
-    def __init__(self, model: VQA, *, size: int = SIZE, each: int = EACH, ask: Ask = questions) -> None:
-        self.model, self.size, self.each, self.ask = model, size, each, ask
+    def __init__(self, model: VQA, *, size: int = SIZE, each: int = EACH) -> None:
+        self.model, self.size, self.each = model, size, each
 
     def __call__(self, step: int) -> QuestionBatch:
         chance, batch = random.Random(step), make_scenes(self.size, start=step * self.size)
-        asked = [each for scene in batch.scenes for each in draw_questions(self.ask(scene), self.each, chance)]
+        asked = [each for scene in batch.scenes for each in draw_questions(questions(scene), self.each, chance)]
         return question_batch(self.model, self.model.remember(batch.images), asked)
 
 
@@ -103,7 +107,8 @@ class DrawnQuestions:
     Args:
         model: the one that is to learn; its words are the batch's.
         scenes, memory: N scenes, and what the model remembers of their pictures (N, P, C).
-        size, each, ask: as for `FreshQuestions`.
+        size, each: as for `FreshQuestions`.
+        ask: the questions to draw from for one scene.
     """
 
     def __init__(
