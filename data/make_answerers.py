@@ -19,12 +19,12 @@ import torch
 
 from mmcourse.content import content_dir
 from mmcourse.course.author.source import chapter_sources, read_chapter
+from mmcourse.datasets import QUESTION_KINDS
 from mmcourse.runtime import seed_everything
 
 SEEDS = (0, 1, 2)
 STEPS = 1_200
-KINDS = ("what", "where", "color", "count", "exists", "relation", "size", "comparison")
-FIELDS = ("model", "weights", "steps", "seed", *KINDS, "new pairs", "usual", "turned")
+FIELDS = ("model", "weights", "steps", "seed", *QUESTION_KINDS, "new pairs", "usual", "turned")
 LAST = "How it ends depends on the seed"  # the text cell of the chapter before which everything is defined
 
 
@@ -58,20 +58,13 @@ def compare(world: dict, name: str, seed: int) -> dict[str, object]:
         model, lambda m, batch: world["choose_loss"](m, cut(batch)), lambda step: drawn(step + seed * STEPS),
         steps=STEPS, learning_rate=2e-3, seed=seed, description=f"{name}, seed {seed}",
     )  # fmt: skip
-    row, means = {}, {}
+    found = {}
     for split, asked in world["exams"].items():
         answers = world["half_answers"](model.eval(), cut, asked, world["memory"][split])
-        for kind in KINDS:
-            pairs = [
-                (answer, each)
-                for answer, each in zip(answers, (each for about in asked for each in about), strict=True)
-                if each.kind == kind
-            ]
-            row[split, kind] = sum(answer == each.answer for answer, each in pairs) / len(pairs)
-        means[split] = sum(row[split, kind] for kind in KINDS) / len(KINDS)
-    found = {kind: row["test", kind] for kind in KINDS} | {"new pairs": means["new pairs"]}
+        found[split] = world["by_kind"](answers, asked)
+    measured = found["test"] | {"new pairs": sum(found["new pairs"].values()) / len(QUESTION_KINDS)}
     facts = {"model": name, "weights": sum(p.numel() for p in model.parameters()), "steps": STEPS, "seed": seed}
-    return facts | {key: f"{value:.3f}" for key, value in found.items()}
+    return facts | {key: f"{value:.3f}" for key, value in measured.items()}
 
 
 def lean(world: dict, experts: bool, steps: int, seed: int) -> dict[str, object]:

@@ -231,10 +231,21 @@ exams = {"test": exam(test.scenes), "new pairs": exam(new_pairs.scenes)}
 memory = {"test": answerer.remember(test.images), "new pairs": answerer.remember(new_pairs.images)}
 
 
-def by_kind(found, asked):
+def texts_of(model, kept, asked, method="classify"):
+    """What a model answers to each question."""
+    return [one.text for one in answer_all(model, kept, asked, method)]
+
+
+def share(answers, asked, wanted=lambda answer, each: answer == each.answer):
+    """How many answers satisfy `wanted(answer, question)`: those that are right, unless something else is asked for."""
+    flat = [each for about in asked for each in about]
+    return sum(wanted(answer, each) for answer, each in zip(answers, flat, strict=True)) / len(flat)
+
+
+def by_kind(answers, asked):
     """The accuracy of each kind, in the order of the course."""
     flat = [each for about in asked for each in about]
-    right = torch.tensor([one.text == each.answer for one, each in zip(found, flat, strict=True)])
+    right = torch.tensor([answer == each.answer for answer, each in zip(answers, flat, strict=True)])
     kinds = metrics.accuracy_by_kind(right, [each.kind for each in flat])
     return {kind: kinds[kind].accuracy for kind in QUESTION_KINDS if kind in kinds}
 
@@ -267,8 +278,8 @@ check("10-mean-over-kinds", mean_over_kinds)
 # Now the report: each kind by itself, choosing and writing, old pairs of nouns and new ones. The line is the mean over kinds.
 
 # %%
-scores = {name: by_kind(answer_all(answerer, memory[name], exams[name]), exams[name]) for name in exams}
-scores["test, written"] = by_kind(answer_all(answerer, memory["test"], exams["test"], "write"), exams["test"])
+scores = {name: by_kind(texts_of(answerer, memory[name], exams[name]), exams[name]) for name in exams}
+scores["test, written"] = by_kind(texts_of(answerer, memory["test"], exams["test"], "write"), exams["test"])
 means = {name: sum(found.values()) / len(found) for name, found in scores.items()}
 viz.show(
     viz.bars(scores["test"], ylabel="right (test)", baseline={"mean over kinds": means["test"]}, ylim=(0, 1.1)),
@@ -278,17 +289,15 @@ claim("right, mean over kinds", means, at_least=0.9)
 
 # %% [markdown]
 # **What to see:** the line is the average, above nine tenths, and hardly a kind is like it. Most are nearly perfect. *Relation*
-# (is the cat left of the dog?) is right in three of four, where guessing gives one half. A report that gives the line alone has hidden the one thing that
-# this model cannot do yet.
+# (is the cat left of the dog?) is right in three of four, where guessing gives one half. A report that gives the line
+# alone has hidden the one thing that this model cannot do yet.
 #
 # New pairs cost it nothing, and writing is as good as choosing. Is *relation* beyond it? No: it comes late, as in
 # chapter 07, and all at once. The finished model is the same network after five times as many steps.
 
 # %%
-scores["finished"] = by_kind(answer_all(finished, memory["test"], exams["test"]), exams["test"])
-scores["finished, new pairs"] = by_kind(
-    answer_all(finished, memory["new pairs"], exams["new pairs"]), exams["new pairs"]
-)
+for name, row in {"test": "finished", "new pairs": "finished, new pairs"}.items():
+    scores[row] = by_kind(texts_of(finished, memory[name], exams[name]), exams[name])
 names = ["test", "finished", "finished, new pairs"]
 viz.show(
     viz.heat([[scores[name][kind] for kind in QUESTION_KINDS] for name in names],
@@ -342,7 +351,7 @@ reader, looker = train_half(without_picture, HALF), train_half(without_question,
 
 @torch.no_grad()
 def half_answers(model, cut, asked, kept):
-    """The answers of a model that is given one half, in the form of `answer_all`."""
+    """What a model answers that is given one half, as `texts_of`."""
     flat = [each for about in asked for each in about]
     batch = cut(question_batch(answerer, kept, flat))
     best = model.classify(*batch[:3]).argmax(dim=1).tolist()
@@ -355,12 +364,6 @@ def half_answers(model, cut, asked, kept):
 
 
 # %%
-def share(answers, asked, wanted):
-    """How many answers satisfy `wanted(answer, question)`."""
-    flat = [each for about in asked for each in about]
-    return sum(wanted(answer, each) for answer, each in zip(answers, flat, strict=True)) / len(flat)
-
-
 KINDS_OF = {each.answer: each.kind for scene in train_scenes.scenes for each in questions(scene)}
 halves = {"the question alone": (reader, without_picture), "the picture alone": (looker, without_question)}
 halves = {name: half_answers(*how, exams["test"], memory["test"]) for name, how in halves.items()}
@@ -375,16 +378,11 @@ one_question = train_half(without_question, by_budget(smoke=3, standard=60), lam
 ])  # fmt: skip
 found = half_answers(one_question, without_question, colors, memory["test"])
 able = {"question alone: an answer of the right sort": fits}
-able["picture alone: the color, if nothing else is ever asked"] = share(found, colors, lambda a, each: a == each.answer)
+able["picture alone: the color, if nothing else is ever asked"] = share(found, colors)
 claim("what each half can do", able, at_least=0.95)
 
 # %%
-table = {"both": scores["test"]}
-for name, answers in halves.items():
-    flat = [each for about in exams["test"] for each in about]
-    right = torch.tensor([answer == each.answer for answer, each in zip(answers, flat, strict=True)])
-    kinds = metrics.accuracy_by_kind(right, [each.kind for each in flat])
-    table[name] = {kind: kinds[kind].accuracy for kind in kinds}
+table = {"both": scores["test"]} | {name: by_kind(answers, exams["test"]) for name, answers in halves.items()}
 viz.show(
     viz.heat([[found.get(kind, 0.0) for kind in QUESTION_KINDS] for found in table.values()],
              rows=list(table), columns=list(QUESTION_KINDS), title="right (test)"),
@@ -431,14 +429,12 @@ flat = Flat(answerer, seen, 256)
 drawn = DrawnQuestions(answerer, train_scenes.scenes, seen)
 fit(flat, choose_loss, drawn, steps=by_budget(smoke=3, standard=250), learning_rate=2e-3, description="flat")
 flat.eval()
-found = half_answers(flat, lambda batch: batch, exams["test"], memory["test"])
 weights = {
     name: sum(p.numel() for p in model.parameters()) for name, model in {"attends": answerer, "flat": flat}.items()
 }
 print({name: f"{count:,} weights" for name, count in weights.items()})
-claim("flat, questions about the color", share(
-    half_answers(flat, lambda batch: batch, colors, memory["test"]), colors, lambda a, each: a == each.answer
-), at_least=0.85)  # fmt: skip
+found = half_answers(flat, lambda batch: batch, colors, memory["test"])
+claim("flat, questions about the color", share(found, colors), at_least=0.85)
 
 # %% [markdown]
 # It succeeds at colors. For the other kinds a short run says little about a slow learner, so the table comes from longer
@@ -521,12 +517,8 @@ def train_leaning(loss, steps):
 
 def both_tests(model, cut=lambda batch: batch):
     """The accuracy with the usual favorites, and with the favorites turned round."""
-    answers = (half_answers(model, cut, asked, memory["test"]) for asked in (usual, turned))
-    right = [
-        share(found, asked, lambda a, each: a == each.answer)
-        for found, asked in zip(answers, (usual, turned), strict=True)
-    ]
-    return dict(zip(("usual", "turned"), right, strict=True))
+    tests = {"usual": usual, "turned": turned}
+    return {name: share(half_answers(model, cut, asked, memory["test"]), asked) for name, asked in tests.items()}
 
 
 guesser = train_leaning(lambda m, batch: choose_loss(m, without_picture(batch)), by_budget(smoke=3, standard=100))
@@ -641,29 +633,25 @@ with torch.no_grad():
     batch = question_batch(finished, memory["test"][rows], flat_named)
     logits = finished.classify(*batch[:3]).masked_fill(~keep, -torch.inf)
 forced = logits.softmax(dim=1).max(dim=1).values
-spelled = answer_all(finished, memory["test"], named, "write")
+spelled = texts_of(finished, memory["test"], named, "write")
 print(
     flat_named[0].text,
     "→ the list says",
     repr(finished.config.answers[logits[0].argmax()]),
     "and the writer",
-    repr(spelled[0].text),
+    repr(spelled[0]),
 )
-claim(
-    "writer, answers that are off the list",
-    share([one.text for one in spelled], named, lambda a, e: a == e.answer),
-    at_least=0.93,
-)
+claim("writer, answers that are off the list", share(spelled, named), at_least=0.93)
 claim("how sure the list is of an answer that must be wrong", forced.mean(), at_most=0.6)
 
 # %% [markdown]
 # The list gives another noun, as softmax shares out the whole probability among the answers that are left. At least it is
-# unsure of it: less than half, on average. The writer needs no list. Its danger is the opposite one: it *can* say what nobody would. How often does what it writes
-# stand in no list at all? And can it put together an answer that it never had to write? Train a writer that never met the
+# unsure of it: less than half, on average. The writer needs no list. Its danger is the opposite one: it *can* say what
+# nobody would. How often does what it writes stand in no list at all? And can it put together an answer that it never had to write? Train a writer that never met the
 # answer “bottom right”, although “bottom left” and “top right” came all the time.
 
 # %%
-texts = [one.text for one in answer_all(finished, memory["test"], exams["test"], "write")]
+texts = texts_of(finished, memory["test"], exams["test"], "write")
 assert by_budget(smoke=True, standard=sum(text not in finished.config.answers for text in texts) <= 0.01 * len(texts))
 
 
@@ -681,8 +669,7 @@ corners = {
     for corner in ("bottom left", "bottom right")
 }
 for corner, asked in corners.items():
-    found = answer_all(gap.eval(), memory["test"], asked, "write")
-    corners[corner] = share([one.text for one in found], asked, lambda a, each: a == each.answer)
+    corners[corner] = share(texts_of(gap.eval(), memory["test"], asked, "write"), asked)
 lead = corners["bottom left"] - corners["bottom right"]
 claim("written right, the corner that it knows over the one that it never met", lead, at_least=0.3)
 
@@ -730,8 +717,8 @@ counted = {number: [[e for e in questions(scene) if e.kind == "count" and e.answ
                     for scene in test.scenes] for number in NUMBERS}  # fmt: skip
 right = {}
 for number, asked in counted.items():
-    found = [one.text for one in answer_all(finished, memory["test"], asked)]
-    right[number] = share(found, asked, lambda answer, each: answer == each.answer) if found else 1.0
+    found = texts_of(finished, memory["test"], asked)
+    right[number] = share(found, asked) if found else 1.0
 claim("finished model, right when the number is", right, at_least=0.88)
 
 # %% [markdown]

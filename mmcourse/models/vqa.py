@@ -26,7 +26,7 @@ from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.tokenizer.words import WORDS
 
-METHODS = ("classify", "write")
+METHODS: tuple[Literal["classify", "write"], ...] = ("classify", "write")
 LONGEST_ANSWER = 3  # tokens that are written, <eos> counted
 
 

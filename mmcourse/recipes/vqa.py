@@ -19,7 +19,7 @@ from mmcourse.datasets import Question, make_scenes, questions
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.metrics import accuracy_by_kind
 from mmcourse.models.captioner import Captioner
-from mmcourse.models.vqa import VQA, Answer, VQAConfig
+from mmcourse.models.vqa import METHODS, VQA, Answer, VQAConfig
 from mmcourse.recipes import captioner
 from mmcourse.recipes.data.questions import (
     FreshQuestions,
@@ -37,7 +37,6 @@ from mmcourse.train import Checkpointing, fit
 STEPS = 2_000
 LEARNING_RATE = 2e-3
 SCENES, EACH = 1_000, 8  # of each split that the finished model is measured on, and questions about each
-WAYS: tuple[Literal["classify", "write"], ...] = ("classify", "write")
 
 
 def loss(model: VQA, batch: QuestionBatch) -> Tensor:
@@ -101,7 +100,7 @@ def evaluate(trained: Trained) -> Quality:
         batch, chance = make_scenes(SCENES, split=split), random.Random(0)
         asked = [draw_questions(questions(scene), EACH, chance) for scene in batch.scenes]
         memory, flat = model.remember(batch.images), [each for row in asked for each in row]
-        for way in WAYS:
+        for way in METHODS:
             found = answer_all(model, memory, asked, way)
             right = torch.tensor([one.text == each.answer for one, each in zip(found, flat, strict=True)])
             kinds = accuracy_by_kind(right, [each.kind for each in flat])

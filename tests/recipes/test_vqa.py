@@ -12,6 +12,7 @@ from mmcourse.course import cli
 from mmcourse.datasets import QUESTION_KINDS, make_scenes, questions, sample_scenes
 from mmcourse.metrics import accuracy_by_kind
 from mmcourse.models import VQA
+from mmcourse.models.vqa import METHODS
 from mmcourse.recipes import vqa
 from mmcourse.recipes.captioner import RECIPE as CAPTIONER
 from mmcourse.recipes.data import questions as question_data
@@ -75,7 +76,7 @@ def test_the_bundled_file_answers(answerer):
         batch, chance = make_scenes(300, split=split, start=5_000), random.Random(7)
         asked = [question_data.draw_questions(questions(scene), 6, chance) for scene in batch.scenes]
         flat = [each for row in asked for each in row]
-        for way in vqa.WAYS:
+        for way in METHODS:
             found = vqa.answer_all(answerer, batch.images, asked, way)
             right = torch.tensor([one.text == each.answer for one, each in zip(found, flat, strict=True)])
             kinds = accuracy_by_kind(right, [each.kind for each in flat])
