@@ -188,7 +188,14 @@ viz.show(
 orders = {metric: nearest(asked, many, 10, metric=metric).ids for metric in ("dot", "cosine", "euclidean")}
 unit = F.normalize(many, dim=1)
 same = {metric: nearest(asked, unit, 10, metric=metric).ids for metric in orders}
-shared = (orders["dot"][:, :, None] == orders["euclidean"][:, None]).any(dim=1).float().mean()
+
+
+def share_found(ids, truth):
+    """The share of the true neighbors (Q, 10) that are among ids (Q, k)."""
+    return (ids[:, :, None] == truth[:, None]).any(dim=1).double().mean().item()
+
+
+shared = share_found(orders["dot"], orders["euclidean"])
 claim("share of ten neighbors that dot product and distance have in common", shared, at_most=0.7)
 assert torch.equal(same["dot"], same["cosine"])
 assert torch.equal(same["dot"], same["euclidean"])
@@ -421,11 +428,6 @@ def draw(kind, seed):
     return F.normalize(vectors, dim=1).split([COUNT, QUERIES])
 
 
-def share_found(ids, truth):
-    """The share of the true neighbors (Q, 10) that are among ids (Q, k)."""
-    return (ids[:, :, None] == truth[:, None]).any(dim=1).double().mean().item()
-
-
 # %%
 PROBES = (1, 2, 4, 8, 16, 32)
 curves = {kind: [] for kind in ("real", "uniform")}
@@ -463,7 +465,7 @@ claim("neighbors found in two lists of 256, uniform", two["uniform"], at_most=0.
 
 # %% [markdown]
 # **What to see:** with two of 256 lists, about one vector in a hundred, four in five neighbors of a real patch are found;
-# of a uniform vector it is one in eight. Uniform vectors have no groups. All of them lie at nearly the same distance, the
+# of a uniform vector it is one in nine. Uniform vectors have no groups. All of them lie at nearly the same distance, the
 # borders of the lists run through the middle of nowhere, and the neighbors are spread over many lists. Lists exploit
 # structure; they cannot make it. Before you trust a benchmark, ask what its vectors looked like. (The last
 # neighbors are dear everywhere: even the real curve needs a fifth of the table for 19 in 20.)
@@ -1025,7 +1027,7 @@ claim("finds that are photographs", (first >= 1690).double().mean(), at_most=0.2
 # | ANN-Benchmarks (Aumüller et al., 2018) | a public race of indices on one million SIFT, 1.2 million GloVe vectors and others (README) |
 #
 # **Graphs.** HNSW (Malkov and Yashunin, 2016) links each vector to near ones and walks from neighbor to neighbor toward the query,
-# through layers from coarse to fine. It is the usual choice where memory is plenty. With $M$ links on average, FAISS's wiki
+# through layers from coarse to fine. It is the usual choice where memory is plenty. With $M$ links a vector, FAISS's wiki
 # counts $4D+8M$ bytes a vector: for 64 numbers and $M=32$ that is twice the vector itself.
 
 # %%
@@ -1088,7 +1090,7 @@ quiz(
         "L + pN/L is smallest there.",
     ),
     Question(
-        "Two lists of 256 find an eighth of the neighbors. What do the vectors look like?",
+        "Two lists of 256 find a ninth of the neighbors. What do the vectors look like?",
         ("many are equal", "they have no groups", "they are too short"),
         1,
         "Neighbors of uniform vectors are spread over many lists.",
