@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from mmcourse.retrieval.clusters import kmeans
 from mmcourse.retrieval.codes import ProductQuantizer
-from mmcourse.retrieval.lists import Lists, Searched, search_lists, sort_into_lists
+from mmcourse.retrieval.lists import Lists, Score, Searched, search_lists, sort_into_lists
 from mmcourse.retrieval.neighbors import METRICS, Neighbors, check, in_order, nearest
 
 KINDS = ("flat", "lists", "codes")
@@ -70,6 +70,7 @@ class Index:
         self.lists: Lists | None = None
         self.quantizer: ProductQuantizer | None = None
         self.codes: Tensor | None = None
+        self._views: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.vectors) if self.codes is None else len(self.codes)
@@ -137,24 +138,33 @@ class Index:
         score = self._coded(queries) if self.codes is not None else self._compared(queries, metric)
         return search_lists(self.lists, queries, k, probes, score, metric=metric)
 
-    def _compared(self, queries: Tensor, metric: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        def score(which: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
-            vectors = self.vectors[rows]  # (n, m, D)
-            scores = (vectors @ queries[which, :, None]).squeeze(-1)
+    def _by_list(self) -> tuple[Tensor, ...]:
+        """What is kept for the vectors, list by list: views, made once."""
+        kept = self.vectors if self.codes is None else self.codes
+        if self._views is None or self._views[0] is not kept:
+            self._views = kept, kept.split(self.lists.starts.diff().tolist())
+        return self._views[1]
+
+    def _compared(self, queries: Tensor, metric: str) -> Score:
+        by_list = self._by_list()
+
+        def score(query: int, numbers: list[int]) -> Tensor:
+            vectors = torch.cat([by_list[number] for number in numbers])  # (n, D)
+            scores = vectors @ queries[query]
             if metric == "euclidean":
-                scores = 2 * scores - vectors.square().sum(dim=-1) - queries[which].square().sum(dim=1, keepdim=True)
+                scores = 2 * scores - vectors.square().sum(dim=-1) - queries[query].square().sum()
             return scores
 
         return score
 
-    def _coded(self, queries: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    def _coded(self, queries: Tensor) -> Score:
+        by_list, sizes = self._by_list(), self.lists.starts.diff()
         tables, near = self.quantizer.tables(queries), queries @ self.lists.centers.T  # (Q, parts, 256), (Q, L)
 
-        def score(which: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
-            codes, scores = self.codes[rows].long(), near[which].gather(1, numbers)
-            for part in range(codes.shape[-1]):
-                scores += tables[which, part].gather(1, codes[..., part])
-            return scores
+        def score(query: int, numbers: list[int]) -> Tensor:
+            codes = torch.cat([by_list[number] for number in numbers])  # (n, parts)
+            of_centers = near[query, numbers].repeat_interleave(sizes[numbers])
+            return of_centers + self.quantizer.scores(tables[query : query + 1], codes)[0]
 
         return score
 

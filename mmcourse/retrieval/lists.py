@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmcourse.retrieval.clusters import assign
-from mmcourse.retrieval.neighbors import Neighbors, largest, merge, nearest, nothing
+from mmcourse.retrieval.neighbors import Neighbors, in_order, nearest, nothing
 
-ROWS = 1 << 17  # compared at once
+Score = Callable[[int, list[int]], Tensor]  # of a query and some lists, by their numbers, with all rows of these: (n,)
 
 
 class Lists(NamedTuple):
@@ -45,38 +46,34 @@ def search_lists(
     queries: Tensor,
     k: int,
     probes: int,
-    score: Callable[[Tensor, Tensor, Tensor], Tensor],
+    score: Score,
     *,
     metric: str = "dot",
 ) -> Searched:
     """The k best rows of the `probes` lists whose centers are nearest to each query (Q, D).
 
     Args:
-        score: `score(which, rows, numbers)` gives the scores (n, m) of queries `which` (n,) with rows (n, m) in the
-            order of the lists, each in the list of its number (n, m).
+        score: `score(query, numbers)` gives the scores (n,) of the query of this number with all rows of these lists.
         metric: which centers are near.
     """
     if len(queries) == 0:
         return Searched(nothing(0, k, queries), torch.zeros(0, dtype=torch.int64, device=queries.device))
     opened = nearest(queries, lists.centers, min(probes, len(lists.centers)), metric=metric).ids  # (Q, probes)
-    sizes = lists.starts.diff()[opened]  # (Q, probes)
-    scanned = sizes.sum(dim=1)
-    together = max(1, ROWS // max(1, int(scanned.max())))
-    parts = []
-    for which in torch.arange(len(queries), device=queries.device).split(together):
-        rows, numbers, real = _rows_of(lists, opened[which], sizes[which])
-        scores = score(which, rows, numbers).masked_fill_(~real, -torch.inf)
-        best = largest(scores, k, lists.order[rows])
-        parts.append(merge(nothing(len(which), k, queries), best, k))  # filled up where there are fewer than k
-    return Searched(Neighbors(*(torch.cat(part) for part in zip(*parts, strict=True))), scanned)
+    numbers = opened.tolist()
+    best = [_padded(score(query, of_query), k + 1).topk(k + 1) for query, of_query in enumerate(numbers)]
+    scores, places = torch.stack([top.values for top in best]), torch.stack([top.indices for top in best])
+    ends = lists.starts[1:][opened]
+    passed = (ends - lists.starts[opened]).cumsum(dim=1)  # rows up to the end of each opened list
+    turn = torch.searchsorted(passed, places, right=True).clamp(max=passed.shape[1] - 1)  # the list of each place
+    rows, missing = (ends - passed).gather(1, turn) + places, scores.isneginf()
+    ids = lists.order[rows.masked_fill(missing, 0)].masked_fill(missing, -1)
+    for query in (scores.diff(dim=1) == 0).any(dim=1).nonzero()[:, 0].tolist():  # of equal ones, any was taken
+        known = torch.cat([lists.order[lists.starts[number] : lists.starts[number + 1]] for number in numbers[query]])
+        every, found = in_order(score(query, numbers[query])[None], known[None]), min(k, len(known))
+        scores[query, :found], ids[query, :found] = every.scores[0, :found], every.ids[0, :found]
+    return Searched(Neighbors(scores[:, :k], ids[:, :k]), passed[:, -1])
 
 
-def _rows_of(lists: Lists, opened: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows of all opened lists side by side, padded: rows, the numbers of their lists, which are real, (n, m)."""
-    ends = sizes.cumsum(dim=1)
-    places = torch.arange(max(1, int(ends[:, -1].max())), device=sizes.device).expand(len(sizes), -1).contiguous()
-    turn = torch.searchsorted(ends, places, right=True).clamp(max=sizes.shape[1] - 1)  # which opened list it falls into
-    numbers = opened.gather(1, turn)
-    rows = lists.starts[numbers] + places - (ends - sizes).gather(1, turn)
-    real = places < ends[:, -1:]
-    return rows.masked_fill(~real, 0), numbers, real
+def _padded(scores: Tensor, length: int) -> Tensor:
+    """At least `length` scores, the last ones those of nothing."""
+    return scores if len(scores) >= length else F.pad(scores, (0, length - len(scores)), value=-torch.inf)

@@ -6,6 +6,7 @@ scores the one with the smaller number, so that the same table gives the same an
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 METRICS = ("dot", "cosine", "euclidean")
 BLOCK = 1 << 22  # scores at once: 16 MiB, which a processor's cache still reads fast
+FEW = 1 << 14  # scores that are not worth a plan
 
 
 class Neighbors(NamedTuple):
@@ -40,33 +42,44 @@ def nearest(queries: Tensor, table: Tensor, k: int, *, metric: str = "dot", bloc
     if metric == "cosine":
         queries, table = F.normalize(queries, dim=1), F.normalize(table, dim=1)
     block = max(BLOCK // max(len(queries), 1), k, 1) if block is None else block
-    found = nothing(len(queries), k, queries)
+    found = nothing(len(queries), k, queries) if len(table) < max(k, 1) else None
     squares = table.square().sum(dim=1) if metric == "euclidean" else None
     for start in range(0, len(table), block):
         scores = queries @ table[start : start + block].T  # (Q, block)
         if squares is not None:
             scores = scores.mul_(2).sub_(squares[start : start + block])
         best = largest(scores, k)
-        found = merge(found, Neighbors(best.scores, best.ids + start), k)
+        best = best._replace(ids=best.ids + start)
+        found = best if found is None else merge(found, best, k)
     if squares is not None:  # -|q - x|² = 2 q·x - |x|² - |q|²; the last is the same for all x
         found = found._replace(scores=found.scores - queries.square().sum(dim=1, keepdim=True))
     return found
 
 
-def largest(scores: Tensor, k: int, ids: Tensor | None = None) -> Neighbors:
-    """The k largest of each row (Q, N), of equal ones those with the smallest ids (Q, N); columns by default."""
-    k = min(k, scores.shape[1])
-    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
-    chosen = columns[:, :k]
-    best = in_order(values[:, :k], chosen if ids is None else ids.gather(1, chosen))
-    if values.shape[1] > k:
-        tied = (values[:, k] == values[:, k - 1]) & values[:, k].isfinite()
-        if tied.any():  # topk takes any of equal values: where that matters, sort
-            rows = scores[tied]
-            known = torch.arange(rows.shape[1], device=rows.device).expand_as(rows) if ids is None else ids[tied]
-            every = in_order(rows, known)
-            best.scores[tied], best.ids[tied] = every.scores[:, :k], every.ids[:, :k]
+def largest(scores: Tensor, k: int) -> Neighbors:
+    """The k largest of each row (Q, N) and their columns; of equal ones those that stand first."""
+    values, columns = _top(scores, min(k + 1, scores.shape[1]))
+    best = Neighbors(values[:, :k], columns[:, :k])
+    tied = (values[:, 1:] == values[:, :-1]).any(dim=1)
+    if tied.any():  # any of equal values may have been taken: where that matters, sort
+        ordered, places = scores[tied].sort(dim=1, descending=True, stable=True)
+        best.scores[tied], best.ids[tied] = ordered[:, :k], places[:, :k]
     return best
+
+
+def _top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`scores.topk(count)`, which looks into a group of scores only where its largest is among the largest."""
+    size = math.isqrt(scores.shape[1] // count)
+    if size < 4 or scores.numel() < FEW:
+        return scores.topk(count, dim=1)
+    groups = scores.shape[1] // size
+    whole = scores[:, : groups * size].unflatten(1, (groups, size))
+    opened = whole.amax(dim=-1).topk(count, dim=1).indices.unsqueeze(-1)  # (Q, count, 1)
+    places = (opened * size + torch.arange(size, device=scores.device)).flatten(1)
+    rest = torch.arange(groups * size, scores.shape[1], device=scores.device)
+    places = torch.cat((places, rest.expand(len(scores), -1)), dim=1)
+    values, chosen = scores.gather(1, places).topk(count, dim=1)
+    return values, places.gather(1, chosen)
 
 
 def in_order(scores: Tensor, ids: Tensor) -> Neighbors:

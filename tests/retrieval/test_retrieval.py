@@ -21,6 +21,7 @@ from mmcourse.retrieval import (
     sort_into_lists,
 )
 from mmcourse.retrieval.clusters import assign
+from mmcourse.retrieval.neighbors import largest
 
 
 def draw(*shape, seed=0, kind="normal"):
@@ -141,6 +142,25 @@ def test_lists_hold_everybody_once():
     owner = assign(points, lists.centers)
     for number in range(20):
         assert (owner[lists.order[lists.starts[number] : lists.starts[number + 1]]] == number).all()
+
+
+@pytest.mark.parametrize("kind", ["normal", "tied"])
+@pytest.mark.parametrize("columns", [50, 1_000, 4_099])
+def test_the_largest_are_those_of_a_stable_sort(kind, columns):
+    scores = draw(40, columns, seed=3, kind=kind)
+    values, order = scores.sort(dim=1, descending=True, stable=True)
+    found = largest(scores, 7)
+    assert torch.equal(found.scores, values[:, :7])
+    assert torch.equal(found.ids, order[:, :7])
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_of_equal_scores_in_different_lists_the_smaller_number_comes_first(metric):
+    table, queries = draw(900, 4, kind="tied"), draw(30, 4, seed=1, kind="tied")
+    index = Index(IndexConfig(width=4, kind="lists", metric=metric, lists=20))
+    index.add(table)
+    found = index.search(queries, 9, probes=20).neighbors
+    assert torch.equal(found.ids, naive(queries, table, 9, metric))
 
 
 @pytest.mark.parametrize("metric", ["dot", "cosine", "euclidean"])
