@@ -290,6 +290,9 @@ def test_what_cannot_be_wrapped_is_refused():
     refused(model, "dropout must be at least 0 and below 1, got 1", dropout=1)
     refused(nn.Sequential(nn.Conv2d(1, 1, 1)), r"model has no nn\.Linear and no Conv1D inside")
     refused(nn.Linear(2, 2), r"model has no nn\.Linear and no Conv1D inside")
+    refused(nn.Linear(2, 2), r"model has no nn\.Linear and no Conv1D inside", where="*")
+    # A subclass of nn.Linear, whose weight is read without a call.
+    refused(nn.MultiheadAttention(4, 2), r"model has no nn\.Linear and no Conv1D inside", where="out_proj")
     twice = nn.Linear(3, 3)
     refused(nn.Sequential(twice, twice), r"layer 0 shares its weight with 1\.weight", where="0")
     add_lora(model, rank=1, alpha=1, where="c_attn")
@@ -330,8 +333,10 @@ def test_dropout_is_for_the_correction_in_training_alone():
     close(layer(x), base(x) + low_rank_update(x, layer.down, layer.up, scale=1.0))
 
 
-def test_a_wrapped_layer_is_in_the_mode_of_its_base():
-    assert not LoRALinear(nn.Linear(2, 2).eval(), rank=1, alpha=1, dropout=0.5).dropout.training
+def test_a_layer_by_itself_freezes_its_base_and_takes_over_its_mode():
+    layer = LoRALinear(nn.Linear(2, 2).eval(), rank=1, alpha=1, dropout=0.5)
+    assert not layer.dropout.training
+    assert [name for name, weight in layer.named_parameters() if weight.requires_grad] == ["down", "up"]
 
 
 # Merging.
@@ -353,6 +358,7 @@ def test_merged_and_unmerged_logits_agree_and_the_base_comes_back(name):
     unmerge(model)
     assert same_bits(values(model), before)
     assert torch.equal(logits(model), apart)
+    merge(model)
     remove_lora(model, merged=False)
     assert same_bits(values(model), values(base))
 
@@ -455,6 +461,8 @@ def test_code_that_reads_a_weight_sees_the_correction():
         assert wrapped.weight.shape == wrapped.base.weight.shape
         weight = wrapped.weight.T if wrapped.transposed else wrapped.weight
         close(F.linear(x, weight, wrapped.bias), wrapped(x))
+        wrapped.merge()
+        assert wrapped.weight is wrapped.base.weight
         assert (wrapped.in_features, wrapped.out_features) == (weight.shape[1], weight.shape[0])
 
 
@@ -596,6 +604,10 @@ def test_a_file_that_was_changed_is_refused(saved):
         lambda facts, weights: facts["config"].update(alpha=50),
         lambda facts, weights: weights.popitem(),
         lambda facts, weights: weights.update(more=torch.zeros(2)),
+        lambda facts, weights: weights.update(
+            {name: weight.reshape(weight.T.shape) for name, weight in weights.items()}
+        ),
+        lambda facts, weights: weights.update(number=torch.tensor(1.0)),
         lambda facts, weights: facts.pop("config"),
     ]
     for change in changes:

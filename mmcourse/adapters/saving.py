@@ -79,7 +79,7 @@ def load_adapter(model: nn.Module, path: str | Path) -> Learning:
             for name, layer in lora_layers(model).items():
                 for part in PARTS:
                     getattr(layer, part).copy_(weights[f"{name}.{part}"])
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise AdapterFileError(f"the adapter {path} does not fit this model: {error}") from None
     return learning
 
@@ -124,5 +124,5 @@ def _checksum(config: Any, weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         weight = weights[name]
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(weight.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
