@@ -14,7 +14,7 @@ PACKAGE = Path(mmcourse.__file__).parent
 
 FLOORS = [
     {"runtime", "cache", "content", "pictures", "metadata"},
-    {"attention", "pooling", "losses", "metrics", "tokenizer", "decoding", "flow", "distributed"},
+    {"adapters", "attention", "pooling", "losses", "metrics", "tokenizer", "decoding", "flow", "distributed"},
     {"transformer", "datasets"},
     {"encoders", "lm", "fusion"},
     {"models"},

@@ -1,9 +1,9 @@
 """The straight lines from noise to data, the loss that learns their mean velocity, and guidance towards a condition.
 
-On the line x_t = (1 − t)·noise + t·data one moves with the velocity data − noise. A network that predicts it from x_t and
-t alone can only say the mean over all lines that pass there, and following that mean still carries the distribution of
-noise into that of the data (Lipman et al., "Flow matching for generative modeling", 2023; Liu et al., "Flow straight and
-fast", 2023).
+On the line x_t = (1 − t)·noise + t·data one moves with the velocity data − noise. A network that predicts it from x_t
+and t alone can only say the mean over all lines that pass there, and following that mean still carries the distribution
+of noise into that of the data (Lipman et al., "Flow matching for generative modeling", 2023; Liu et al., "Flow straight
+and fast", 2023).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The U-Net: what velocity a noisy picture has, seen at half and at a quarter of its side, at a time, about some words.
 
 Convolutions see a neighborhood, at two sizes (Ronneberger et al., "U-Net", 2015; for noise Ho et al., "Denoising
-diffusion probabilistic models", 2020). Where the map is smallest, its places see each other and the words by attention, as
-in Rombach et al., "High-resolution image synthesis with latent diffusion models" (2022).
+diffusion probabilistic models", 2020). Where the map is smallest, its places see each other and the words by attention,
+as in Rombach et al., "High-resolution image synthesis with latent diffusion models" (2022).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mmcourse.transformer import Block
 
 GROUPS = 8  # of channels that are normalized together
 WAVES = 64  # frequencies by which the time is told
+LATEST = 0.95  # of the times that are believed: what is left to go is never taken to be shorter
 
 
 class Residual(nn.Module):
@@ -56,6 +57,9 @@ class Look(nn.Module):
 class UNet(nn.Module):
     """Pictures (B, 3, S, S) with noise in them, times and words in, velocities (B, 3, S, S) out.
 
+    What it makes up its mind about is the picture that will come out, which is simpler than noise (Li and He, "Back to
+    basics: let denoising generative models denoise", 2025); the velocity is the way there by the time that is left.
+
     Args:
         channels: of the map at half the side, a multiple of 8.
         width: C, of the map at a quarter of it and of the words, a multiple of 8 and of heads.
@@ -78,7 +82,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """The velocity of x (B, 3, S, S) at times (B,), about words (B, L, C), of which mask (B, L) tells the real."""
-        time = self.time(_waves(times))
+        noisy, time = x, self.time(_waves(times))
         x = self.first(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))  # (B, channels, S/2, S/2)
         kept = []
         for part in self.down:
@@ -90,7 +94,8 @@ class UNet(nn.Module):
         x = self.widen(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         for part in self.up:
             x = part(torch.cat((x, kept.pop()), dim=1), time)
-        return F.pixel_shuffle(self.last(F.silu(self.norm(x))), 2)
+        goal = F.pixel_shuffle(self.last(F.silu(self.norm(x))), 2)
+        return (goal - noisy) / (1 - times.clamp(max=LATEST))[:, None, None, None]
 
 
 def _waves(times: Tensor) -> Tensor:
