@@ -1,7 +1,7 @@
 """Flow matching: noise becomes data by following a velocity that a network has learned.
 
-At time 0 there is noise, at time 1 data. A velocity is any function of places (B, …) and times (B,) that gives velocities
-(B, …); nothing here knows what it is made of.
+At time 0 there is noise, at time 1 data. A velocity is any function of places (B, …) and times (B,), and gives how fast
+each moves, (B, …); nothing here knows what it is made of.
 """
 
 from mmcourse.flow.matching import Line, Velocity, flow_matching_loss, guided, on_line

@@ -6,6 +6,7 @@ from mmcourse.models.clip import CLIP, CLIPConfig, ClipFeatures, ZeroShot
 from mmcourse.models.matcher import Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import IMAGE_ENCODERS, TEXT_ENCODERS, Seen
 from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig, WordMaps
+from mmcourse.models.text2image import Text2Image, Text2ImageConfig
 from mmcourse.models.vqa import VQA, Answer, VQAConfig, VQALogits
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "PictureDecoderConfig",
     "Prediction",
     "Seen",
+    "Text2Image",
+    "Text2ImageConfig",
     "VQAConfig",
     "VQALogits",
     "WordMaps",

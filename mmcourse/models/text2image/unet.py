@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.attention import sinusoidal_positions_2d
+from mmcourse.pooling import masked_mean
 from mmcourse.transformer import Block
 
 GROUPS = 8  # of channels that are normalized together
@@ -48,10 +49,8 @@ class Look(nn.Module):
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """(B, C, h, w), words (B, L, C) with a mask (B, L) -> (B, C, h, w)."""
-        rows, columns = x.shape[-2:]
-        place = sinusoidal_positions_2d(rows, columns, x.shape[1]).to(x)
-        tokens = self.block(x.flatten(2).mT + place, words, context_mask=mask[:, None, None])  # (B, h·w, C)
-        return tokens.mT.unflatten(2, (rows, columns))
+        tokens = with_places(x).flatten(2).mT  # (B, C, h, w) -> (B, h·w, C)
+        return self.block(tokens, words, context_mask=mask[:, None, None]).mT.unflatten(2, x.shape[-2:])
 
 
 class UNet(nn.Module):
@@ -69,7 +68,8 @@ class UNet(nn.Module):
     def __init__(self, channels: int, width: int, heads: int) -> None:
         super().__init__()
         time = 2 * width
-        self.time = nn.Sequential(nn.Linear(2 * WAVES, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
+        self.time = nn.Sequential(nn.Linear(2 * WAVES, time), nn.SiLU(), nn.Linear(time, time))
+        self.gist = nn.Linear(width, time)
         self.first = nn.Conv2d(4 * 3, channels, 3, padding=1)
         self.down = nn.ModuleList(Residual(channels, channels, time) for _ in range(2))
         self.narrow = nn.Conv2d(channels, width, 3, stride=2, padding=1)
@@ -82,9 +82,9 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """The velocity of x (B, 3, S, S) at times (B,), about words (B, L, C), of which mask (B, L) tells the real."""
-        noisy, time = x, self.time(_waves(times))
+        noisy, time = x, F.silu(self.time(_waves(times)) + self.gist(masked_mean(words, mask)))
         x = self.first(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))  # (B, channels, S/2, S/2)
-        kept = []
+        x, kept = with_places(x), []
         for part in self.down:
             x = part(x, time)
             kept.append(x)
@@ -96,6 +96,12 @@ class UNet(nn.Module):
             x = part(torch.cat((x, kept.pop()), dim=1), time)
         goal = F.pixel_shuffle(self.last(F.silu(self.norm(x))), 2)
         return (goal - noisy) / (1 - times.clamp(max=LATEST))[:, None, None, None]
+
+
+def with_places(x: Tensor) -> Tensor:
+    """A map (B, C, h, w) whose places know where they are."""
+    places = sinusoidal_positions_2d(*x.shape[-2:], x.shape[1]).to(x)  # (h·w, C)
+    return x + places.T.unflatten(1, x.shape[-2:])
 
 
 def _waves(times: Tensor) -> Tensor:
