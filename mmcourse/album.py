@@ -22,6 +22,7 @@ from mmcourse.pictures import read_image, unreadable
 from mmcourse.recipes import clip
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import RecipeError
+from mmcourse.recipes.one_picture import open_picture
 from mmcourse.retrieval import Index, IndexConfig, IndexFileError, load_index, save_index
 from mmcourse.runtime import on_best_device, progress
 
@@ -104,7 +105,8 @@ def search_album(
     """The k pictures that fit a sentence, or another picture, best.
 
     Raises:
-        RecipeError: there is no index, it is damaged, or neither or both of text and image are given.
+        RecipeError: there is no index, it is damaged, the picture cannot be read, or neither or both of text and image
+            are given.
     """
     if (text is None) == (image is None):
         raise RecipeError("give a sentence or --image FILE, one of the two")
@@ -115,14 +117,9 @@ def search_album(
         index, names = load_index(folder)
     except IndexFileError as error:
         raise RecipeError(f"{error}; `mmcourse index {pictures}` makes it") from None
+    example = None if image is None else open_picture(image)
     towers = _Towers()
-    if text is not None:
-        asked = towers.texts([text])
-    else:
-        try:
-            asked = towers.pictures([read_image(expanded(image))])
-        except OSError as error:
-            raise RecipeError(str(error)) from None
+    asked = towers.texts([text]) if example is None else towers.pictures([example])
     found = index.search(asked, min(k, len(index))).neighbors
     paths = [pictures / names[number].split(" ", 1)[1] for number in found.ids[0].tolist()]
     return [Find(*pair) for pair in zip(paths, found.scores[0].tolist(), strict=True)]

@@ -148,6 +148,8 @@ def test_the_commands_as_a_new_user_types_them(photos, tmp_path, capsys, monkeyp
     said = capsys.readouterr().out
     assert album.HONEST in said
     assert len(re.findall(r"^ +\d +-?\d\.\d\d  (?:home|travel)/", said, flags=re.MULTILINE)) == 5
+    assert cli.main(["search", str(photos), "--image", "none.jpg", *work]) == 2
+    assert "there is no picture 'none.jpg'" in capsys.readouterr().err
     sheet = next((tmp_path / "work" / "indexes").rglob("finds.png"))
     with Image.open(sheet) as picture:
         assert picture.width > 500

@@ -17,6 +17,25 @@ from mmcourse.recipes.engine.base import Recipe, RecipeError
 
 M = TypeVar("M", bound=SavedModel)
 
+HONEST = (
+    "The model learned from scenes of up to three small drawings, of 64 kinds, on a plain background. Photographs and "
+    "whatever else it has never seen, and it says something about them all the same."
+)
+
+
+def open_picture(path: str | Path) -> Tensor:
+    """A picture file of any size and kind as uint8 (3, H, W).
+
+    Raises:
+        RecipeError: it cannot be read; one sentence.
+    """
+    try:
+        return read_image(expanded(path))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no picture {str(path)!r}") from None
+    except OSError as error:
+        raise RecipeError(str(error)) from None
+
 
 def open_both(path: str | Path, model: str | Path | None, recipe: Recipe, kind: type[M]) -> tuple[Tensor, M]:
     """A picture file of any size and kind as uint8 (3, 64, 64), and a model.
@@ -27,13 +46,10 @@ def open_both(path: str | Path, model: str | Path | None, recipe: Recipe, kind: 
     Raises:
         RecipeError: the picture or the model cannot be read; one sentence.
     """
+    image = square(open_picture(path), SIDE)
     try:
-        image = square(read_image(path), SIDE)
         if model is not None and os.path.isdir(expanded(model)):
             return image, kind.load(model)
         return image, bundled.load(recipe, path=model).model
-    except FileNotFoundError as error:
-        missing = f"there is no picture {str(path)!r}" if error.filename else str(error)
-        raise RecipeError(missing) from None
     except (OSError, ValueError) as error:
         raise RecipeError(str(error)) from None

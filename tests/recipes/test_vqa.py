@@ -17,6 +17,7 @@ from mmcourse.recipes import vqa
 from mmcourse.recipes.captioner import RECIPE as CAPTIONER
 from mmcourse.recipes.data import questions as question_data
 from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.one_picture import HONEST
 from mmcourse.train import fit
 
 
@@ -101,7 +102,9 @@ def picture(tmp_path):
 def test_the_command_answers(picture, way, capsys):
     path, scene = picture
     assert cli.main(["ask", str(path), "What color is the background", *way]) == 0
-    assert capsys.readouterr().out.startswith(f"{scene.background} (")
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{scene.background} (")
+    assert HONEST in said.err  # what it has never seen
 
 
 def test_the_command_says_what_it_does_not_know(picture, capsys):

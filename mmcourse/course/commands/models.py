@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,9 +88,10 @@ def _caption(options: argparse.Namespace) -> int:
     from mmcourse import recipes  # imports torch
 
     try:
-        print(recipes.caption_image(expanded(options.image), model=options.model).text)
+        print(recipes.caption_image(options.image, model=options.model).text)
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
+    _be_honest(options.model)
     return 0
 
 
@@ -101,7 +103,7 @@ def _ask(options: argparse.Namespace) -> int:
     way = "write" if options.write else "classify"
     try:
         answer, strange = recipes.answer_image(
-            expanded(options.image), options.question, model=options.model, method=way, threshold=options.threshold
+            options.image, options.question, model=options.model, method=way, threshold=options.threshold
         )
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
@@ -109,7 +111,16 @@ def _ask(options: argparse.Namespace) -> int:
     print(f"I do not know; my best guess is {guess}" if answer.abstains else guess)
     if strange:
         print(f"I have never read {', '.join(map(repr, strange))}, so this is about the other words of the question.")
+    _be_honest(options.model)
     return 0
+
+
+def _be_honest(model: Path | None) -> None:
+    """Says what the model of the course has never seen; beside the output, which another program may read."""
+    from mmcourse.recipes.one_picture import HONEST
+
+    if model is None:
+        print(HONEST, file=sys.stderr)
 
 
 def _flags(names: Iterable[str]) -> str:

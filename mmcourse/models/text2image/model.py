@@ -14,6 +14,7 @@ from mmcourse.attention import LearnedPositions
 from mmcourse.flow import Velocity, guided, trajectory
 from mmcourse.models.base import SavedModel
 from mmcourse.models.text2image.unet import GROUPS, UNet
+from mmcourse.pictures import centered
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import EncodedBatch, Tokenizer
 from mmcourse.transformer import Encoder
@@ -147,4 +148,4 @@ def to_pixels(x: Tensor) -> Tensor:
 
 def from_pixels(images: Tensor, size: int) -> Tensor:
     """Pictures uint8 (B, 3, H, H), H a multiple of size, made smaller by averaging: (B, 3, size, size) from −1 to 1."""
-    return F.avg_pool2d(images.float(), images.shape[-1] // size) / 127.5 - 1
+    return F.avg_pool2d(centered(images), images.shape[-1] // size)
