@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, vqa
+from mmcourse.recipes import captioner, clip, matcher, patches, scene_reader, text2image, tiny_lm, vqa
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
 
-RECIPES: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE for module in (tiny_lm, patches, clip, captioner, matcher, vqa)
-}
+MODULES = (tiny_lm, patches, clip, captioner, matcher, vqa, scene_reader, text2image)
+RECIPES: dict[str, Recipe] = {module.RECIPE.name: module.RECIPE for module in MODULES}
 
 
 def find(name: str) -> Recipe:

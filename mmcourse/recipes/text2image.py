@@ -1,0 +1,163 @@
+"""text2image: a network that draws, at 32 × 32 pixels, scenes of one or two things from a sentence about them.
+
+It learns from new scenes and their captions, and now and then from a scene without its caption, so that guidance has
+something to lead away from. What it drew is judged by `scene-reader`, which never saw a drawing of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmcourse.datasets import Scene, caption_is_true, captions, render, sample_scenes
+from mmcourse.datasets.scenes import parse
+from mmcourse.encoders.scene_reader import SceneReader
+from mmcourse.flow import on_line
+from mmcourse.models.text2image import Text2Image, Text2ImageConfig, from_pixels
+from mmcourse.recipes import scene_reader
+from mmcourse.recipes.data.worlds import scene_tokenizer
+from mmcourse.recipes.engine import bundled
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.runtime import seed_everything
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import Checkpointing, fit
+
+MOST = 2  # things in a scene
+BATCH = 64
+DROPPED = 0.1  # share of the scenes that are shown without their caption
+DRAWN = 200  # scenes of a step, of which more than BATCH have at most two things
+LEARNING_RATE = 2e-3
+STEPS = 12_000
+SAMPLED = {"steps": 20, "guidance": 3.0}
+SCENES = 500  # of each split that the finished model is measured on
+
+
+class DrawingBatch(NamedTuple):
+    """Pictures (B, 3, S, S) from −1 to 1, noise alike, times (B,), and sentences as ids and mask (B, L)."""
+
+    images: Tensor
+    noise: Tensor
+    times: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+
+def simple_scenes(count: int, *, split: str = "train", start: int = 0) -> list[Scene]:
+    """Those among scenes `start` to `start + count − 1` that show one or two things."""
+    scenes = sample_scenes(count, split=split, start=start)
+    return [scene for scene in scenes if len(scene.objects) <= MOST]
+
+
+def sentence(scene: Scene, chance: random.Random) -> str:
+    """One of the captions that name everything in the scene: all five of one thing, three of two."""
+    return captions(scene)[chance.randrange(5 if len(scene.objects) == 1 else 3)]
+
+
+class Drawings:
+    """`batches(step)`: scenes that no other step sees, each with a sentence or without one.
+
+    Args:
+        model: whose tokenizer and size are used.
+    """
+
+    def __init__(self, model: Text2Image, *, size: int = BATCH) -> None:
+        self.model, self.size = model, size
+
+    def __call__(self, step: int) -> DrawingBatch:
+        chance, generator = random.Random(step), torch.Generator().manual_seed(step)
+        scenes = simple_scenes(DRAWN, start=step * DRAWN)[: self.size]
+        images = from_pixels(render(scenes)[0], self.model.config.size)
+        said = ["" if chance.random() < DROPPED else sentence(scene, chance) for scene in scenes]
+        noise = torch.randn(images.shape, generator=generator)
+        times = torch.rand(len(images), generator=generator)
+        return DrawingBatch(images, noise, times, *self.model.tokenize(said))
+
+
+def loss(model: Text2Image, batch: DrawingBatch) -> Tensor:
+    """The squared distance from where the velocity leads to where it should.
+
+    That of the velocity itself, times (1 − t)²: where little noise is left, the picture is easy, and an error must not
+    count more there than at the beginning, when words are all there is to go by.
+    """
+    line = on_line(batch.noise, batch.images, batch.times)
+    error = model(line.place, batch.times, batch.tokens, batch.mask) - line.velocity
+    return (error.square().mean(dim=(1, 2, 3)) * (1 - batch.times).square()).mean()
+
+
+def train(*, steps: int, checkpoint: Path) -> Made:
+    tokenizer = scene_tokenizer()
+    config = {
+        "model": asdict(Text2ImageConfig(size=scene_reader.SIDE, channels=64, width=96)),
+        "vocabulary": tokenizer.vocabulary,
+    }
+    seed_everything(0)
+    model = build(config)[0]
+    history = fit(
+        model, loss, Drawings(model), steps=steps, learning_rate=LEARNING_RATE,
+        checkpoint=Checkpointing(checkpoint, 50), description="text2image",
+    )  # fmt: skip
+    return Made(model, config, history.seconds)
+
+
+def build(config: Facts) -> tuple[Text2Image, WordTokenizer]:
+    tokenizer = WordTokenizer(config["vocabulary"])
+    return Text2Image(Text2ImageConfig(**config["model"]), tokenizer), tokenizer
+
+
+class Judged(NamedTuple):
+    """How drawings are judged: shares of the asked things that were found anywhere, of sentences that are true of what
+    was drawn, and of the asked backgrounds."""
+
+    found: float
+    true: float
+    background: float
+
+
+def judge(reader: SceneReader, images: Tensor, texts: Sequence[str]) -> Judged:
+    """What a reader finds in drawings uint8 (N, 3, 32, 32) of what their sentences asked for.
+
+    Raises:
+        ValueError: the numbers of images and texts differ.
+    """
+    if len(images) != len(texts):
+        raise ValueError(f"want a text for each picture, got {len(images)} pictures and {len(texts)} texts")
+    found, true, colors = [], [], []
+    for text, scene in zip(texts, reader.read(images), strict=True):
+        asked = parse(text)
+        wanted = Counter()
+        for phrase in (*asked.phrases, *filter(None, [asked.other])):
+            wanted[phrase.noun] += phrase.count
+        found += [scene is not None and scene.count(noun) >= count for noun, count in wanted.items()]
+        true.append(scene is not None and bool(caption_is_true(scene, text)))
+        if asked.background is not None:
+            colors.append(scene is not None and scene.background == asked.background)
+    return Judged(*(sum(part) / max(len(part), 1) for part in (found, true, colors)))
+
+
+def evaluate(trained: Trained) -> Quality:
+    """How many of the things that sentences ask for the reader does not find in the drawing, on validation scenes."""
+    reader, more = bundled.load(scene_reader.RECIPE).model, {"scenes": SCENES}
+    for split in ("val", "compositional"):
+        chance, scenes = random.Random(0), simple_scenes(2 * SCENES, split=split)[:SCENES]
+        texts = [sentence(scene, chance) for scene in scenes]
+        drawn = trained.model.draw(texts, generator=torch.Generator().manual_seed(0), **SAMPLED)
+        for name, share in judge(reader, drawn, texts)._asdict().items():
+            more[f"{name} in {split}"] = share
+    return Quality("asked things that are not drawn", 1 - more.pop("found in val"), 0.08, more)
+
+
+RECIPE = Recipe(
+    name="text2image",
+    about="draws a scene from a sentence",
+    steps=STEPS,
+    train=train,
+    build=build,
+    evaluate=evaluate,
+)

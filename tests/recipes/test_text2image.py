@@ -1,0 +1,97 @@
+"""The recipe that draws: its scenes and sentences, its loss, and the judge."""
+
+import random
+
+import pytest
+import torch
+
+from mmcourse.datasets import caption_is_true, captions, lexicon, make_scenes
+from mmcourse.datasets.scenes.arrange import arrange
+from mmcourse.flow import flow_matching_loss
+from mmcourse.models import Text2ImageConfig
+from mmcourse.recipes import text2image
+from mmcourse.recipes.data.worlds import scene_tokenizer
+from mmcourse.recipes.text2image import Drawings, judge, sentence, simple_scenes
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return text2image.Text2Image(Text2ImageConfig(channels=16, width=32), scene_tokenizer())
+
+
+class Reads:
+    """A reader that finds the scenes it was given."""
+
+    def __init__(self, scenes):
+        self.scenes = scenes
+
+    def read(self, images):
+        return self.scenes
+
+
+def test_scenes_have_one_or_two_things_and_sentences_are_true_and_name_them_all():
+    chance, seen = random.Random(0), set()
+    for scene in simple_scenes(300):
+        assert len(scene.objects) in (1, 2)
+        text = sentence(scene, chance)
+        assert caption_is_true(scene, text)
+        assert {thing.noun for thing in scene.objects} == named(text)
+        seen.add((len(scene.objects), captions(scene).index(text)))
+    assert seen == {*((1, number) for number in range(5)), *((2, number) for number in range(3))}
+
+
+def named(text):
+    """The nouns of a sentence."""
+    return {noun.name for noun in lexicon() if {noun.name, noun.plural} & set(text.split())}
+
+
+def test_batches_are_full_and_a_pure_function_of_the_step(model):
+    batches = Drawings(model)
+    for first, second in zip(batches(5), batches(5), strict=True):
+        assert torch.equal(first, second)
+    batch = batches(6)
+    assert len(batch.images) == text2image.BATCH
+    assert not torch.equal(batch.images, batches(5).images)
+    assert batch.images.min() >= -1
+    assert batch.images.max() <= 1
+    lengths = torch.cat([batches(step).mask.sum(dim=1) for step in range(20)])
+    assert 0.05 < (lengths == 2).double().mean() < 0.15  # of "" only the beginning and the end are there
+
+
+def test_the_loss_is_that_of_the_goal(model):
+    """Where the velocity leads by the end, against the picture; with a network that says 0, what is left of the way."""
+    batch = Drawings(model, size=8)(0)
+    still = lambda x, times, tokens, mask: torch.zeros_like(x)  # noqa: E731
+    t = batch.times[:, None, None, None]
+    wanted = ((1 - t) * (batch.images - batch.noise)).square().mean()
+    torch.testing.assert_close(text2image.loss(still, batch), wanted)
+    right = lambda x, times, tokens, mask: batch.images - batch.noise  # noqa: E731
+    assert text2image.loss(right, batch) == 0
+    assert flow_matching_loss(lambda x, times: torch.zeros_like(x), batch.images) > 0
+
+
+def test_it_is_judged_by_what_is_read():
+    asked = ["a cat left of a dog"] * 2 + ["a small cat on a pink background", "two cats on a gray background"]
+    drawn = [
+        arrange([("cat", "small", "left"), ("dog", "large", "right")]),
+        arrange([("dog", "small", "left"), ("cat", "large", "right")]),  # all there, the wrong way round
+        arrange([("cat", "large", "left")], "pink"),
+        arrange([("cat", "large", "left")], "gray"),  # one of two
+    ]
+    found = judge(Reads(drawn), torch.zeros(4, 3, 32, 32), asked)
+    assert found == pytest.approx((5 / 6, 1 / 4, 1.0))
+    assert judge(Reads([None] * 4), torch.zeros(4, 3, 32, 32), asked) == (0, 0, 0)
+    with pytest.raises(ValueError, match="4 pictures and 1 texts"):
+        judge(Reads(drawn), torch.zeros(4, 3, 32, 32), asked[:1])
+
+
+def test_a_scene_makes_its_own_sentences_true():
+    batch = make_scenes(50, split="val")
+    texts = [captions(scene)[row % 5] for row, scene in enumerate(batch.scenes)]
+    assert judge(Reads(list(batch.scenes)), batch.images, texts) == (1, 1, 1)
+
+
+def test_two_steps_of_training(tmp_path):
+    made = text2image.train(steps=2, checkpoint=tmp_path / "run.pt")
+    assert made.model.draw(["a cat on a pink background"], steps=2).shape == (1, 3, 32, 32)
