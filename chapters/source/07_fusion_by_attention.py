@@ -1218,7 +1218,8 @@ assert (by_chance - area).mean().abs() <= 0.15  # MiniLM: hardly more than the a
 # class vector, and light up whatever stands out: knowledge in another language.
 #
 # But the list of aligned words ends after 1,000 classes. Contrastive pretraining gives *every* word such a vector, from
-# pairs of pictures and captions: chapter 08. (Credits and licenses of the photographs are in `load_photos()`.)
+# pairs of pictures and captions: chapter 08. (Credits and licenses of the photographs are in `load_photos()`; the boxes
+# were drawn by eye.)
 #
 # ## 15 · At scale
 #
