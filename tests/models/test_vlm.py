@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from mmcourse import decoding
 from mmcourse.adapters import add_lora, load_adapter, remove_lora, save_adapter
+from mmcourse.attention import record
 from mmcourse.lm import GPT, IGNORED, GPTConfig
 from mmcourse.losses import cross_entropy
 from mmcourse.models import VLM, Captioner, CaptionerConfig, Eyes, PictureDecoderConfig, VLMConfig
@@ -104,7 +105,9 @@ def test_conversations_are_written_as_they_are_read():
     asked = pack(TOKENIZER, PROMPTS, patches=PATCHES, padding_side="left")
     assert (asked.targets == IGNORED).all()
     assert asked.mask[:, -1].all()
-    assert TOKENIZER.eos_id not in pack(TOKENIZER, ["<eos> is this"], patches=1).tokens, "a spelled end is text"
+    strange = pack(TOKENIZER, ["<eos> is <image> this <eos>?"], ["<eos> yes"], patches=1)
+    assert TOKENIZER.eos_id not in strange.tokens, "a spelled end is text"
+    assert (strange.targets == TOKENIZER.eos_id).sum() == 1
     assert pack(TOKENIZER, [], [], patches=2).tokens.shape == (0, 0)
 
 
@@ -169,6 +172,19 @@ def test_what_stands_in_the_padding_does_not_matter(name):
         other = tokens.masked_fill(~mask, TOKENIZER.ids["cat"])
         with torch.no_grad():
             assert torch.equal(model(features, tokens, mask)[mask], model(features, other, mask)[mask])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_no_row_of_attention_is_empty(side):
+    """Padding on the left sees itself, as some kernels make a row that sees nothing NaN; nobody else sees padding."""
+    model, features = made("own"), pictures()
+    tokens, mask, _ = model.pack(PROMPTS, ANSWERS, padding_side=side)
+    seen = record(model, features, tokens, mask)
+    assert seen.output.isfinite().all()
+    for weights in seen.maps.values():  # (B, H, T, S)
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+        to_padding = weights.masked_fill(mask[:, None, None], 0.0).sum(dim=-1)  # (B, H, T)
+        assert not to_padding.masked_fill(~mask[:, None], 0.0).any()
 
 
 def test_positions_count_tokens_alone():
