@@ -87,7 +87,37 @@ class GPT(nn.Module):
 
     def features(self, tokens: Tensor, *, cache: Sequence[BlockCache] | None = None) -> Tensor:
         """What the model knows at each token before it scores the next: (B, T) -> (B, T, C)."""
-        return self.decoder(self._embed(tokens, cache), cache=cache)
+        if tokens.dim() != 2 or tokens.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"tokens must be integers (batch, length), got {tokens.dtype} {tuple(tokens.shape)}")
+        return self.read(self.embedding(tokens), cache=cache)
+
+    def read(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Sequence[BlockCache] | None = None,
+    ) -> Tensor:
+        """The same as `features` from vectors (B, T, C) in place of tokens, whether or not they are in the table.
+
+        Args:
+            mask: bool (B, S), True = a token, False = padding; S counts the tokens in the cache and these.
+            positions: int64 (B, T), where each stands; by default each stands behind the one before it.
+            cache: as for `forward`.
+        """
+        past = len(cache[0]) if cache else 0
+        reached = past + x.shape[1]
+        if positions is not None:
+            reached = 1 + int(positions.max())
+        if reached > self.config.context:
+            raise ValueError(f"tokens reach length {reached}, the model reads at most {self.config.context}; cut them")
+        x = self.positions(x, start=past) if positions is None else x + self.positions.table[positions]
+        if mask is not None:
+            # Padding sees itself: a row of attention that sees nothing at all is NaN in some kernels.
+            itself = torch.eye(mask.shape[1], dtype=torch.bool, device=x.device)[-x.shape[1] :]  # (T, S)
+            mask = mask[:, None, None] | itself  # (B, S) -> (B, 1, T, S)
+        return self.decoder(self.dropout(x), mask=mask, cache=cache)
 
     def score(self, features: Tensor) -> Tensor:
         """(…, C) -> logits (…, V): the dot product with the embedding of every token."""
@@ -102,15 +132,6 @@ class GPT(nn.Module):
         if self.training and self.config.dropout:
             raise ValueError("the model is in training mode, where dropout makes tokens random; call model.eval()")
         return Stepper(self, self.new_cache() if cached else None)
-
-    def _embed(self, tokens: Tensor, cache: Sequence[BlockCache] | None) -> Tensor:
-        if tokens.dim() != 2 or tokens.dtype not in (torch.int64, torch.int32):
-            raise ValueError(f"tokens must be integers (batch, length), got {tokens.dtype} {tuple(tokens.shape)}")
-        past = len(cache[0]) if cache else 0
-        if past + tokens.shape[1] > self.config.context:
-            reached = past + tokens.shape[1]
-            raise ValueError(f"tokens reach length {reached}, the model reads at most {self.config.context}; cut them")
-        return self.dropout(self.positions(self.embedding(tokens), start=past))  # (B, T) -> (B, T, C)
 
 
 class Stepper:

@@ -7,12 +7,14 @@ from mmcourse.models.matcher import Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import IMAGE_ENCODERS, TEXT_ENCODERS, Seen
 from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig, WordMaps
 from mmcourse.models.text2image import Text2Image, Text2ImageConfig
+from mmcourse.models.vlm import VLM, Eyes, VLMConfig
 from mmcourse.models.vqa import VQA, Answer, VQAConfig, VQALogits
 
 __all__ = [
     "CLIP",
     "IMAGE_ENCODERS",
     "TEXT_ENCODERS",
+    "VLM",
     "VQA",
     "Answer",
     "CLIPConfig",
@@ -20,6 +22,7 @@ __all__ = [
     "Captioner",
     "CaptionerConfig",
     "ClipFeatures",
+    "Eyes",
     "Matcher",
     "MatcherConfig",
     "MultiModalConfig",
@@ -30,6 +33,7 @@ __all__ = [
     "Seen",
     "Text2Image",
     "Text2ImageConfig",
+    "VLMConfig",
     "VQAConfig",
     "VQALogits",
     "WordMaps",

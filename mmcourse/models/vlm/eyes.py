@@ -1,0 +1,68 @@
+"""How a VLM sees, and how what it sees becomes words: the picture side of an earlier model, and a projector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from mmcourse.encoders.cnn import CNN
+from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig
+from mmcourse.transformer import Encoder
+
+Projector = Literal["linear", "mlp"]
+PROJECTORS = ("linear", "mlp")
+
+
+class Eyes(nn.Module):
+    """The picture side of a `PictureDecoder` (a captioner, a VQA), without the words it has learned.
+
+    Args:
+        config: of that model; what it says about the text side does not matter.
+
+    >>> import torch
+    >>> eyes = Eyes(PictureDecoderConfig(width=16, seen=8, heads=2, widths=(8, 16))).eval()
+    >>> eyes(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape
+    torch.Size([1, 64, 16])
+    """
+
+    def __init__(self, config: PictureDecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cnn = CNN(tuple(config.widths), stem=config.stem)
+        self.narrow = nn.Linear(self.cnn.width, config.width)
+        self.encoder = Encoder(config.encoder_depth, config.width, config.heads, hidden=config.encoder_hidden)
+        self.dropout = nn.Identity()  # eyes are frozen
+
+    # One concept, one home: these read nothing but the parts above.
+    patches = PictureDecoder.patches
+    memory = PictureDecoder.memory
+
+    @classmethod
+    def of(cls, model: PictureDecoder) -> Eyes:
+        """The eyes of a trained model, with copies of its weights."""
+        eyes = cls(PictureDecoderConfig(**{name: getattr(model.config, name) for name in _fields()}))
+        wanted = eyes.state_dict().keys()
+        eyes.load_state_dict({name: value for name, value in model.state_dict().items() if name in wanted})
+        return eyes.to(model.device).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What stands where: uint8 (B, 3, H, W) -> (B, P, F)."""
+        return self.memory(images)
+
+
+def _fields() -> list[str]:
+    return list(PictureDecoderConfig.__dataclass_fields__)
+
+
+def make_projector(kind: Projector, features: int, width: int) -> nn.Module:
+    """From a patch to a word, (B, P, F) -> (B, P, C): one linear map as in LLaVA, or the two of LLaVA-1.5.
+
+    Liu et al., "Visual instruction tuning" (2023), section 4.1, and "Improved baselines with visual instruction tuning"
+    (2023).
+    """
+    if kind not in PROJECTORS:
+        raise ValueError(f"projector must be one of {', '.join(PROJECTORS)}, got {kind!r}")
+    if kind == "linear":
+        return nn.Linear(features, width)
+    return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width))
