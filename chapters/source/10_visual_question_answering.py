@@ -914,7 +914,7 @@ for name, flags in right.items():
     sizes = metrics.accuracy_by_kind(flags, batch.ends.tolist())
     lines[name] = (sorted(sizes), [sizes[size].accuracy for size in sorted(sizes)])
 figure = viz.curves(lines, xlabel="words and marks of the question", ylabel="right", markers=True, ylim=(0, 1.05))
-viz.show(figure, alt="At the question mark nearly all is right at every length; in the last column the longest questions alone are.")
+viz.show(figure, alt="At the question mark nearly all is right; in the last column only the longest questions are.")
 claim("right in the last column, all questions", right["in the last column"].double().mean(), at_most=0.3)
 
 # %% [markdown]
