@@ -142,9 +142,9 @@ def own_statistics():
 def test_networks_with_batch_normalisation_train_in_one_process(tmp_path, monkeypatch):
     assert [facts[0] for facts in results(tmp_path, 2, "own_statistics", {})] == [{"ok": True}] * 2
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for name, made in recipes.RECIPES.items():
+    for name in recipes.read_manifest():
         modules = recipes.load_trained(name).model.modules()
-        assert made.processes != any(isinstance(module, torch.nn.BatchNorm2d) for module in modules), name
+        assert recipes.find(name).processes != any(isinstance(module, torch.nn.BatchNorm2d) for module in modules), name
     with pytest.raises(recipes.RecipeError, match="patches trains in one process"):
         recipes.follow(recipes.find("patches"), tmp_path, steps=1)
     assert not list(tmp_path.glob("*.safetensors"))
