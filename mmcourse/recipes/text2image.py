@@ -6,9 +6,10 @@ something to lead away from. What it drew is judged by `scene-reader`, which nev
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -65,16 +66,31 @@ class Drawings:
 
     Args:
         model: whose tokenizer and size are used.
+        scenes: to draw from again and again, instead of new ones; at least `size` of them.
+        say: a true sentence about a scene, chosen by a `random.Random`.
+        size: scenes in a batch.
+        dropped: share of the scenes that are shown without a sentence.
     """
 
-    def __init__(self, model: Text2Image, *, size: int = BATCH) -> None:
-        self.model, self.size = model, size
+    def __init__(
+        self,
+        model: Text2Image,
+        *,
+        scenes: Sequence[Scene] | None = None,
+        say: Callable[[Scene, random.Random], str] = sentence,
+        size: int = BATCH,
+        dropped: float = DROPPED,
+    ) -> None:
+        self.model, self.scenes, self.say, self.size, self.dropped = model, scenes, say, size, dropped
 
     def __call__(self, step: int) -> DrawingBatch:
         chance, generator = random.Random(step), torch.Generator().manual_seed(step)
-        scenes = simple_scenes(DRAWN, start=step * DRAWN)[: self.size]
+        if self.scenes is None:
+            scenes = simple_scenes(DRAWN, start=step * DRAWN)[: self.size]
+        else:
+            scenes = chance.sample(self.scenes, self.size)
         images = from_pixels(render(scenes)[0], self.model.config.size)
-        said = ["" if chance.random() < DROPPED else sentence(scene, chance) for scene in scenes]
+        said = ["" if chance.random() < self.dropped else self.say(scene, chance) for scene in scenes]
         noise = torch.randn(images.shape, generator=generator)
         times = torch.rand(len(images), generator=generator)
         return DrawingBatch(images, noise, times, *self.model.tokenize(said))
@@ -112,12 +128,14 @@ def build(config: Facts) -> tuple[Text2Image, WordTokenizer]:
 
 
 class Judged(NamedTuple):
-    """How drawings are judged: shares of the asked things that were found anywhere, of sentences that are true of what
-    was drawn, and of the asked backgrounds."""
+    """How drawings are judged: shares of the asked things that were found anywhere, of those that stand at the place
+    that was asked for, of the asked backgrounds, and of sentences that are true of what was drawn; nan where nothing
+    was asked."""
 
     found: float
-    true: float
+    placed: float
     background: float
+    true: float
 
 
 def judge(reader: SceneReader, images: Tensor, texts: Sequence[str]) -> Judged:
@@ -128,17 +146,20 @@ def judge(reader: SceneReader, images: Tensor, texts: Sequence[str]) -> Judged:
     """
     if len(images) != len(texts):
         raise ValueError(f"want a text for each picture, got {len(images)} pictures and {len(texts)} texts")
-    found, true, colors = [], [], []
+    found, placed, colors, true = [], [], [], []
     for text, scene in zip(texts, reader.read(images), strict=True):
         asked = parse(text)
         wanted = Counter()
         for phrase in (*asked.phrases, *filter(None, [asked.other])):
             wanted[phrase.noun] += phrase.count
         found += [scene is not None and scene.count(noun) >= count for noun, count in wanted.items()]
+        if asked.position is not None:
+            wanted_there = f"a {asked.phrases[0].noun} at the {asked.position}"
+            placed.append(scene is not None and bool(caption_is_true(scene, wanted_there)))
         true.append(scene is not None and bool(caption_is_true(scene, text)))
         if asked.background is not None:
             colors.append(scene is not None and scene.background == asked.background)
-    return Judged(*(sum(part) / max(len(part), 1) for part in (found, true, colors)))
+    return Judged(*(sum(part) / len(part) if part else math.nan for part in (found, placed, colors, true)))
 
 
 def evaluate(trained: Trained) -> Quality:

@@ -1,5 +1,6 @@
 """The recipe that draws: its scenes and sentences, its loss, and the judge."""
 
+import math
 import random
 
 import pytest
@@ -59,6 +60,15 @@ def test_batches_are_full_and_a_pure_function_of_the_step(model):
     assert 0.05 < (lengths == 2).double().mean() < 0.15  # of "" only the beginning and the end are there
 
 
+def test_given_scenes_are_drawn_again_and_again(model):
+    scenes = simple_scenes(20)[:5]
+    batches = Drawings(model, scenes=scenes, size=4, dropped=0.0)
+    assert torch.equal(batches(3).images, batches(3).images)
+    seen = torch.cat([batches(step).images for step in range(20)]).unique(dim=0)
+    assert len(seen) == 5
+    assert (batches(0).mask.sum(dim=1) > 2).all()
+
+
 def test_the_loss_is_that_of_the_goal(model):
     """Where the velocity leads by the end, against the picture; with a network that says 0, what is left of the way."""
     batch = Drawings(model, size=8)(0)
@@ -80,8 +90,11 @@ def test_it_is_judged_by_what_is_read():
         arrange([("cat", "large", "left")], "gray"),  # one of two
     ]
     found = judge(Reads(drawn), torch.zeros(4, 3, 32, 32), asked)
-    assert found == pytest.approx((5 / 6, 1 / 4, 1.0))
-    assert judge(Reads([None] * 4), torch.zeros(4, 3, 32, 32), asked) == (0, 0, 0)
+    assert found == pytest.approx((5 / 6, math.nan, 1.0, 1 / 4), nan_ok=True)
+    assert judge(Reads([None] * 4), torch.zeros(4, 3, 32, 32), asked)[2:] == (0, 0)
+    asked = ["a large cat at the left", "a large cat at the right"]
+    assert judge(Reads([drawn[3]] * 2), torch.zeros(2, 3, 32, 32), asked).placed == 0.5
+    assert judge(Reads([arrange([("cat", "small", "left")])]), torch.zeros(1, 3, 32, 32), asked[:1]).placed == 1.0
     with pytest.raises(ValueError, match="4 pictures and 1 texts"):
         judge(Reads(drawn), torch.zeros(4, 3, 32, 32), asked[:1])
 
@@ -89,7 +102,7 @@ def test_it_is_judged_by_what_is_read():
 def test_a_scene_makes_its_own_sentences_true():
     batch = make_scenes(50, split="val")
     texts = [captions(scene)[row % 5] for row, scene in enumerate(batch.scenes)]
-    assert judge(Reads(list(batch.scenes)), batch.images, texts) == (1, 1, 1)
+    assert judge(Reads(list(batch.scenes)), batch.images, texts) == (1, 1, 1, 1)
 
 
 def test_two_steps_of_training(tmp_path):
