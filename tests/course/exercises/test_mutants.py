@@ -164,6 +164,24 @@ SURVIVORS = {
     "11-average-precision": {
         "average_precision:3: precision[right].mean().item() -> precision[right].mean()": NUMBER,
     },
+    "12-cloud-velocity": {"velocity:1: 1 - t -> t - 1": "equal: it is squared"},
+    "12-order": {
+        "_slope:2: x = x - x.mean() -> x -= x.mean()": "equal: nobody else holds these logarithms",
+        "_slope:3: x @ y -> y @ x": SYMMETRIC,
+        "_slope:3: (x @ y / (x @ x)).item() -> x @ y / (x @ x)": NUMBER,
+    },
+    "12-drop-captions": {
+        "drop_captions:1: chances.tolist() -> chances": NUMBER,
+        "drop_captions:1: True -> False": "equal: there is a chance for each sentence",
+        "drop_captions:1: zip(texts, chances.tolist(), strict=True) -> zip(texts, chances.tolist())": (
+            "equal: there is a chance for each sentence"
+        ),
+    },
+    "12-nearest-training": {
+        "nearest_training:2: theirs - row -> row - theirs": "equal: it is squared",
+        "nearest_training:1: drawn.flatten(1).float() -> drawn.flatten(1)": "equal: floats on one side are enough",
+        "nearest_training:1: training.flatten(1).float() -> training.flatten(1)": "equal: floats on one side are enough",
+    },
 }
 
 
