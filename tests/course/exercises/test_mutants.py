@@ -167,6 +167,7 @@ SURVIVORS = {
     "12-cloud-velocity": {"velocity:1: 1 - t -> t - 1": "equal: it is squared"},
     "12-order": {
         "_slope:2: x = x - x.mean() -> x -= x.mean()": "equal: nobody else holds these logarithms",
+        "_slope:2: x - x.mean() -> _in_place('isub', x, x.mean())": "equal: nobody else holds these logarithms",
         "_slope:3: x @ y -> y @ x": SYMMETRIC,
         "_slope:3: (x @ y / (x @ x)).item() -> x @ y / (x @ x)": NUMBER,
     },
