@@ -62,7 +62,7 @@ class Text2Image(SavedModel):
         self.embedding = nn.Embedding(len(tokenizer), config.width)
         self.positions = LearnedPositions(config.max_length, config.width)
         self.encoder = Encoder(config.text_depth, config.width, config.heads, hidden=2 * config.width)
-        self.unet = UNet(config.channels, config.width, config.heads)
+        self.unet = UNet(config.channels, config.width, config.heads, config.max_length)
 
     def tokenize(self, texts: Sequence[str]) -> EncodedBatch:
         """Ids and mask (N, L) of sentences; of "" there is no more than its beginning and its end.

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcourse.attention import sinusoidal_positions_2d
-from mmcourse.pooling import masked_mean
 from mmcourse.transformer import Block
 
 GROUPS = 8  # of channels that are normalized together
@@ -63,13 +62,15 @@ class UNet(nn.Module):
         channels: of the map at half the side, a multiple of 8.
         width: C, of the map at a quarter of it and of the words, a multiple of 8 and of heads.
         heads: of every attention.
+        length: most words, L.
     """
 
-    def __init__(self, channels: int, width: int, heads: int) -> None:
+    def __init__(self, channels: int, width: int, heads: int, length: int) -> None:
         super().__init__()
+        self.length = length
         time = 2 * width
         self.time = nn.Sequential(nn.Linear(2 * WAVES, time), nn.SiLU(), nn.Linear(time, time))
-        self.gist = nn.Linear(width, time)
+        self.gist = nn.Linear(length * width, time)  # of all words in their order: attention to them is learned later
         self.first = nn.Conv2d(4 * 3, channels, 3, padding=1)
         self.down = nn.ModuleList(Residual(channels, channels, time) for _ in range(2))
         self.narrow = nn.Conv2d(channels, width, 3, stride=2, padding=1)
@@ -82,7 +83,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """The velocity of x (B, 3, S, S) at times (B,), about words (B, L, C), of which mask (B, L) tells the real."""
-        noisy, time = x, F.silu(self.time(_waves(times)) + self.gist(masked_mean(words, mask)))
+        in_order = F.pad(words * mask[..., None], (0, 0, 0, self.length - words.shape[1])).flatten(1)  # (B, length·C)
+        noisy, time = x, F.silu(self.time(_waves(times)) + self.gist(in_order))
         x = self.first(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))  # (B, channels, S/2, S/2)
         x, kept = with_places(x), []
         for part in self.down:

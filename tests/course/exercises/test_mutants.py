@@ -24,6 +24,7 @@ INT = "equal: the numbers of boxes and bins are far below 2³¹"
 NO_BIN = "equal: empty bins are left out"
 SHARDS = "equal: there are as many sizes as shards"
 MISTAKES_ONLY = "equal: a mistake alone takes the other way"
+FLOATS = "equal: floats on one side are enough"
 AXES = "equal: which of two exchanged axes is named first does not matter"
 
 SURVIVORS = {
@@ -180,8 +181,8 @@ SURVIVORS = {
     },
     "12-nearest-training": {
         "nearest_training:2: theirs - row -> row - theirs": "equal: it is squared",
-        "nearest_training:1: drawn.flatten(1).float() -> drawn.flatten(1)": "equal: floats on one side are enough",
-        "nearest_training:1: training.flatten(1).float() -> training.flatten(1)": "equal: floats on one side are enough",
+        "nearest_training:1: drawn.flatten(1).float() -> drawn.flatten(1)": FLOATS,
+        "nearest_training:1: training.flatten(1).float() -> training.flatten(1)": FLOATS,
     },
 }
 
