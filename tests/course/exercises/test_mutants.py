@@ -23,6 +23,7 @@ LENGTH = "equal: the last step makes both of one length"
 INT = "equal: the numbers of boxes and bins are far below 2³¹"
 NO_BIN = "equal: empty bins are left out"
 SHARDS = "equal: there are as many sizes as shards"
+PICTURES = "equal: there are as many captions as pictures"
 MISTAKES_ONLY = "equal: a mistake alone takes the other way"
 AXES = "equal: which of two exchanged axes is named first does not matter"
 
@@ -163,6 +164,16 @@ SURVIVORS = {
     },
     "11-average-precision": {
         "average_precision:3: precision[right].mean().item() -> precision[right].mean()": NUMBER,
+    },
+    "13-probes": {
+        "probe_scores:1: (said & true).sum().item() -> (said & true).sum()": NUMBER,
+        "probe_scores:1: said.sum().item() -> said.sum()": NUMBER,
+        "probe_scores:1: true.sum().item() -> true.sum()": NUMBER,
+        "probe_scores:2: (said == true).sum().item() -> (said == true).sum()": NUMBER,
+    },
+    "13-invented": {
+        "invented:1: zip(named, shown, strict=True) -> zip(named, shown)": PICTURES,
+        "invented:1: True -> False": PICTURES,
     },
 }
 
