@@ -22,14 +22,17 @@ from mmcourse.metrics.classification import (
     reliability,
     top_k_accuracy,
 )
+from mmcourse.metrics.hallucination import Invented, Probes, invented, probes
 from mmcourse.metrics.retrieval import Retrieval, mean_average_precision, median_rank, recall_at_k, retrieval
 
 __all__ = [
     "AVERAGES",
     "BLEU",
     "CIDEr",
+    "Invented",
     "KindAccuracy",
     "PrecisionRecallF1",
+    "Probes",
     "Reliability",
     "Retrieval",
     "RiskCoverage",
@@ -40,11 +43,13 @@ __all__ = [
     "cider_d",
     "confusion_matrix",
     "expected_calibration_error",
+    "invented",
     "mean_average_precision",
     "median_rank",
     "normalize_answer",
     "perplexity",
     "precision_recall_f1",
+    "probes",
     "recall_at_k",
     "reliability",
     "retrieval",

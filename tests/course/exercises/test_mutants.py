@@ -23,8 +23,8 @@ LENGTH = "equal: the last step makes both of one length"
 INT = "equal: the numbers of boxes and bins are far below 2³¹"
 NO_BIN = "equal: empty bins are left out"
 SHARDS = "equal: there are as many sizes as shards"
+PICTURES = "equal: there are as many captions as pictures"
 MISTAKES_ONLY = "equal: a mistake alone takes the other way"
-FLOATS = "equal: floats on one side are enough"
 AXES = "equal: which of two exchanged axes is named first does not matter"
 
 SURVIVORS = {
@@ -165,24 +165,23 @@ SURVIVORS = {
     "11-average-precision": {
         "average_precision:3: precision[right].mean().item() -> precision[right].mean()": NUMBER,
     },
-    "12-cloud-velocity": {"velocity:1: 1 - t -> t - 1": "equal: it is squared"},
-    "12-order": {
-        "_slope:2: x = x - x.mean() -> x -= x.mean()": "equal: nobody else holds these logarithms",
-        "_slope:2: x - x.mean() -> _in_place('isub', x, x.mean())": "equal: nobody else holds these logarithms",
-        "_slope:3: x @ y -> y @ x": SYMMETRIC,
-        "_slope:3: (x @ y / (x @ x)).item() -> x @ y / (x @ x)": NUMBER,
+    "13-probes": {
+        "probe_scores:1: (said & true).sum().item() -> (said & true).sum()": NUMBER,
+        "probe_scores:1: said.sum().item() -> said.sum()": NUMBER,
+        "probe_scores:1: true.sum().item() -> true.sum()": NUMBER,
+        "probe_scores:2: (said == true).sum().item() -> (said == true).sum()": NUMBER,
     },
-    "12-drop-captions": {
-        "drop_captions:1: chances.tolist() -> chances": NUMBER,
-        "drop_captions:1: True -> False": "equal: there is a chance for each sentence",
-        "drop_captions:1: zip(texts, chances.tolist(), strict=True) -> zip(texts, chances.tolist())": (
-            "equal: there is a chance for each sentence"
-        ),
+    "13-invented": {
+        "invented:1: zip(named, shown, strict=True) -> zip(named, shown)": PICTURES,
+        "invented:1: True -> False": PICTURES,
+    },
+    "12-cloud-velocity": {"velocity:1: 1 - t -> t - 1": UNSIGNED},
+    "12-order": {
+        "order:4: apart @ y -> y @ apart": SYMMETRIC,
+        "order:4: (apart @ y / (apart @ apart)).item() -> apart @ y / (apart @ apart)": NUMBER,
     },
     "12-nearest-training": {
-        "nearest_training:2: theirs - row -> row - theirs": "equal: it is squared",
-        "nearest_training:1: drawn.flatten(1).float() -> drawn.flatten(1)": FLOATS,
-        "nearest_training:1: training.flatten(1).float() -> training.flatten(1)": FLOATS,
+        "nearest_training:1: drawn[:, None].float() - training -> training - drawn[:, None].float()": UNSIGNED,
     },
 }
 

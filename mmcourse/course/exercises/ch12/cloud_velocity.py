@@ -9,34 +9,39 @@ from mmcourse.course.exercise import Case, Exercise, Mistake
 
 
 def velocity(x, t, center, spread):
-    variance = (1 - t) ** 2 + (t * spread) ** 2
+    variance = (1 - t) ** 2 + t**2 * spread**2
     rate = (t * spread**2 - (1 - t)) / variance
     return center + rate * (x - t * center)
 
 
-def _inputs(count, width, *, t=None, spread=None):
+def _inputs(count, width, *, time=None, spread=None):
+    """Places around the cloud of a time; time and spread by chance where none is given."""
+
     def inputs(generator):
-        dice = torch.rand(2, generator=generator).tolist()
-        x, center = torch.randn(count, width, generator=generator), 2 * torch.randn(width, generator=generator)
-        return x, 0.15 + 0.7 * dice[0] if t is None else t, center, 0.3 + 0.5 * dice[1] if spread is None else spread
+        chances = torch.rand(2, generator=generator).tolist()
+        t = 0.25 + 0.5 * chances[0] if time is None else time
+        wide = 0.4 + 0.4 * chances[1] if spread is None else spread
+        center = 1 + torch.rand(width, generator=generator)
+        return t * center + torch.randn(count, width, generator=generator), t, center, wide
 
     return inputs
 
 
-def _otherwise(*, variance=None, covariance=None, base=None, around=None):
-    """The same with another variance or covariance, another base, or another place that distances are taken from."""
+def _with(*, variance=None, change=None, middle=None, start=None):
+    """The velocity with another variance, another change of it, another middle, or another velocity of the middle."""
 
     def answer(x, t, center, spread):
-        below = (1 - t) ** 2 + (t * spread) ** 2 if variance is None else variance(t, spread)
-        above = t * spread**2 - (1 - t) if covariance is None else covariance(t, spread)
-        middle = t * center if around is None else around(t, center)
-        return (center if base is None else base(t, center)) + above / below * (x - middle)
+        var = (1 - t) ** 2 + t**2 * spread**2 if variance is None else variance(t, spread)
+        rate = (t * spread**2 - (1 - t) if change is None else change(t, spread)) / var
+        there = t * center if middle is None else middle(t, center)
+        return (center if start is None else start(center)) + rate * (x - there)
 
     return answer
 
 
-def _towards(x, t, center, spread):
-    return (center - x) / (1 - t)
+def _expected(x, t, center, spread):
+    """The mean of the data that lie on a line through x."""
+    return center + t * spread**2 / ((1 - t) ** 2 + t**2 * spread**2) * (x - t * center)
 
 
 EXERCISE = Exercise(
@@ -49,66 +54,66 @@ EXERCISE = Exercise(
     reference=velocity,
     ready_made=(flow.GaussianMixture.__call__,),
     cases=(
-        Case(name="five places in the plane", inputs=_inputs(5, 2)),
-        Case(name="places in three dimensions", inputs=_inputs(4, 3)),
-        Case(name="time 0: all is noise", inputs=_inputs(4, 2, t=0.0)),
-        Case(name="a cloud without spread is a point", inputs=_inputs(3, 2, spread=0.0)),
+        Case(name="30 places in the plane", inputs=_inputs(30, 2), atol=1e-5),
+        Case(name="a wide cloud of five dimensions", inputs=_inputs(8, 5, spread=1.7), atol=1e-5),
+        Case(name="at time 0 there is noise alone", inputs=_inputs(6, 3, time=0.0), atol=1e-5),
+        Case(name="spread 0: all data are one point", inputs=_inputs(10, 2, spread=0.0), atol=1e-5),
     ),
     mistakes=(
         Mistake(
-            message="This leads straight to the center. A cloud with a spread has data beside it: the rate is "
-            "covariance over variance.",
-            answer=_towards,
+            message="The variance has spread where spread² belongs: a factor is squared in a variance.",
+            answer=_with(variance=lambda t, spread: (1 - t) ** 2 + t**2 * spread),
         ),
         Mistake(
-            message="The covariance has the wrong sign before the noise: cov(x₁ − ε, x_t) = t·s² − (1 − t).",
-            answer=_otherwise(covariance=lambda t, spread: t * spread**2 + (1 - t)),
+            message="The standard deviations are added. Of independent noise and data the variances add: "
+            "(1 − t)² + t²·spread².",
+            answer=_with(variance=lambda t, spread: ((1 - t) + t * spread) ** 2),
         ),
         Mistake(
-            message="The rate has the wrong sign.",
-            answer=_otherwise(covariance=lambda t, spread: (1 - t) - t * spread**2),
+            message="The weights 1 − t and t are not squared in the variance.",
+            answer=_with(variance=lambda t, spread: (1 - t) + t * spread**2),
         ),
         Mistake(
-            message="The spread is not squared in the covariance: t·s² belongs there.",
-            answer=_otherwise(covariance=lambda t, spread: t * spread - (1 - t)),
+            message="Noise shrinks while data grow: 1 − t enters the rate with a minus.",
+            answer=_with(change=lambda t, spread: t * spread**2 + (1 - t)),
         ),
         Mistake(
-            message="The standard deviation is in the denominator. Divide by the variance.",
-            answer=_otherwise(variance=lambda t, spread: ((1 - t) ** 2 + (t * spread) ** 2) ** 0.5),
+            message="The rate has spread where spread² belongs.",
+            answer=_with(change=lambda t, spread: t * spread - (1 - t)),
         ),
         Mistake(
-            message="The variance is missing t: σ² = (1 − t)² + t²·s².",
-            answer=_otherwise(variance=lambda t, spread: (1 - t) ** 2 + spread**2),
+            message="This rate is that of the variance. Distances grow with its root, half as fast.",
+            answer=_with(change=lambda t, spread: 2 * (t * spread**2 - (1 - t))),
         ),
         Mistake(
-            message="The variance is missing its noise: σ² = (1 − t)² + t²·s².",
-            answer=_otherwise(variance=lambda t, spread: (t * spread) ** 2 + 1e-3),
+            message="The rate is divided by the standard deviation. Divide it by the variance.",
+            answer=_with(variance=lambda t, spread: ((1 - t) ** 2 + t**2 * spread**2) ** 0.5),
         ),
         Mistake(
-            message="The shares are not squared in the variance: σ² = (1 − t)² + t²·s².",
-            answer=_otherwise(variance=lambda t, spread: (1 - t) + t * spread**2),
+            message="The rate is not divided by the variance.",
+            answer=_with(variance=lambda t, spread: 1.0),
         ),
         Mistake(
-            message="The distance is taken from the center. At time t the cloud is around t·c.",
-            answer=_otherwise(around=lambda t, center: center),
+            message="The distance is taken to where the cloud ends. At time t its middle is at t·center.",
+            answer=_with(middle=lambda t, center: center),
         ),
         Mistake(
-            message="The distance is taken from 0. At time t the cloud is around t·c.",
-            answer=_otherwise(around=lambda t, center: 0 * center),
+            message="The cloud grows, but it does not move. Add the velocity of its middle, which is center.",
+            answer=_with(start=lambda center: 0.0),
         ),
         Mistake(
-            message="The velocity of the middle is c and not t·c: in time 1 it goes from 0 to c.",
-            answer=_otherwise(base=lambda t, center: t * center),
+            message="This sends all to the center, as if every line ended there. Data are spread around it.",
+            answer=lambda x, t, center, spread: (center - x) / (1 - t),
         ),
         Mistake(
-            message="The velocity of the middle, c, is missing.",
-            answer=_otherwise(base=lambda t, center: 0 * center),
+            message="This is the way from x to the data that it can expect. Divide it by the time that is left, 1 − t.",
+            answer=lambda x, t, center, spread: _expected(x, t, center, spread) - x,
         ),
     ),
     hints=(
-        "x_t is normal around t·c with variance (1 − t)² + t²·s², and x₁ − ε has mean c.",
-        "For jointly normal variables: mean + covariance / variance · (x − t·c). The covariance of x₁ − ε with "
-        "(1 − t)·ε + t·x₁ is t·s² − (1 − t).",
-        "`center + (t * spread**2 - (1 - t)) / ((1 - t) ** 2 + (t * spread) ** 2) * (x - t * center)`.",
+        "At time t the places are normal around t·center, with the variance (1 − t)² + t²·spread².",
+        "The middle moves with the velocity center, and distances from it grow at the rate "
+        "(t·spread² − (1 − t)) / variance.",
+        "`center + rate * (x - t * center)`. Check: with spread 0 this must be `(center - x) / (1 - t)`.",
     ),
 )

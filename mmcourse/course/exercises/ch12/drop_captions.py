@@ -5,113 +5,132 @@ from __future__ import annotations
 import torch
 
 from mmcourse.course.exercise import Case, Exercise, Mistake
-from mmcourse.course.exercises.inputs import draw_words
-
-WORDS = ("a cat", "a dog on a pink background", "two apples", "a car left of a tree", "a large clock")
 
 
 def drop_captions(texts, chances, share):
-    return ["" if chance < share else text for text, chance in zip(texts, chances.tolist(), strict=True)]
+    return ["" if chances[place] < share else text for place, text in enumerate(texts)]
+
+
+_COLORS = ("red", "green", "blue", "yellow", "white")
+_THINGS = ("ball", "star", "tree", "boat", "cat", "house")
+
+
+def _sentences(count, generator):
+    colors = torch.randint(len(_COLORS), (count,), generator=generator).tolist()
+    things = torch.randint(len(_THINGS), (count,), generator=generator).tolist()
+    return [f"a {_COLORS[color]} {_THINGS[thing]}" for color, thing in zip(colors, things, strict=True)]
 
 
 def _inputs(count, share):
     def inputs(generator):
-        chances = torch.rand(count, generator=generator)
-        chances[:2] = torch.tensor([0.01, 0.99])  # so that there is always one of each kind
-        return draw_words(count, generator, WORDS), chances[torch.randperm(count, generator=generator)], share
+        return _sentences(count, generator), torch.rand(count, generator=generator), share
 
     return inputs
 
 
-def _equal(generator):
-    return draw_words(4, generator, WORDS), torch.tensor([0.5, 0.25, 0.75, 0.5]), 0.5
+def _eighths(generator):
+    """Chances that are eighths, so that some are the share itself."""
+    chances = torch.arange(8).repeat(3)[torch.randperm(24, generator=generator)] / 8
+    return _sentences(24, generator), chances, 0.25
+
+
+def _none(generator):
+    """A share of 0, and a chance of 0."""
+    chances = torch.rand(6, generator=generator)
+    chances[int(torch.randint(6, (1,), generator=generator))] = 0
+    return _sentences(6, generator), chances, 0.0
+
+
+def _put(other):
+    """What `other` says of a place stands where a sentence is dropped."""
+
+    def answer(texts, chances, share):
+        return [other(texts, place) if chances[place] < share else text for place, text in enumerate(texts)]
+
+    return answer
+
+
+def _where(drops):
+    """Nothing stands where `drops` says so, one truth value for each place."""
+
+    def answer(texts, chances, share):
+        dropped = drops(texts, chances, share)
+        return ["" if dropped[place] else text for place, text in enumerate(texts)]
+
+    return answer
 
 
 EXERCISE = Exercise(
     id="12-drop-captions",
-    title="Dropped captions",
+    title="Drop some captions",
     goal="teach one network both the velocity of a sentence and that of no sentence",
     stars=1,
     minutes=6,
     points=1,
     reference=drop_captions,
-    nothing_ready="the recipe does it among other things",
+    nothing_ready="one line of a training loop, which no function of the library does alone",
     cases=(
-        Case(name="ten sentences, a third", inputs=_inputs(10, 0.33)),
-        Case(name="eight sentences, two thirds", inputs=_inputs(8, 0.66)),
-        Case(name="a chance equal to the share is not below it", inputs=_equal),
-        Case(name="a share of 0 drops none", inputs=_inputs(5, 0.0)),
+        Case(name="40 sentences, a share of 0.3", inputs=_inputs(40, 0.3)),
+        Case(name="24 sentences, some chances are the share itself", inputs=_eighths),
+        Case(name="a share of 0 drops nothing", inputs=_none),
         Case(name="a share of 1 drops all", inputs=_inputs(5, 1.0)),
     ),
     mistakes=(
         Mistake(
-            message="The wrong ones are dropped: a chance below the share means an empty sentence.",
-            answer=lambda texts, chances, share: [
-                text if chance < share else "" for text, chance in zip(texts, chances.tolist(), strict=True)
-            ],
+            message="What should be dropped is kept. A sentence goes where its chance is below the share.",
+            answer=_where(lambda texts, chances, share: chances >= share),
         ),
         Mistake(
-            message="Dropped sentences are missing from the list, so sentences and pictures no longer belong "
-            'together. Put "" in their place.',
-            answer=lambda texts, chances, share: [
-                text for text, chance in zip(texts, chances.tolist(), strict=True) if chance >= share
-            ],
+            message="Chances equal to the share are dropped, too. Below means smaller.",
+            answer=_where(lambda texts, chances, share: chances <= share),
         ),
         Mistake(
-            message='None is not a sentence. Put "" in its place, which the tokenizer can read.',
-            answer=lambda texts, chances, share: [
-                None if chance < share else text for text, chance in zip(texts, chances.tolist(), strict=True)
-            ],
+            message="The dropped sentences are taken out of the list, so that the others no longer fit their pictures. "
+            'Put "" in their places.',
+            answer=lambda texts, chances, share: [text for text in drop_captions(texts, chances, share) if text],
         ),
         Mistake(
-            message='A blank is not the empty sentence. Put "" there.',
-            answer=lambda texts, chances, share: [
-                " " if chance < share else text for text, chance in zip(texts, chances.tolist(), strict=True)
-            ],
+            message='None stands for a dropped sentence, and a tokenizer cannot read it. Put the empty sentence, "".',
+            answer=_put(lambda texts, place: None),
         ),
         Mistake(
-            message='A word such as <unk> is a sentence of its own. Put "" there.',
-            answer=lambda texts, chances, share: [
-                "<unk>" if chance < share else text for text, chance in zip(texts, chances.tolist(), strict=True)
-            ],
+            message='A word stands for a dropped sentence. Put the empty sentence, "".',
+            answer=_put(lambda texts, place: "<unk>"),
         ),
         Mistake(
-            message="The first chance decides for all. Each sentence has its own.",
-            answer=lambda texts, chances, share: ["" if chances[0] < share else text for text in texts],
+            message="Another picture's sentence stands for a dropped one: that teaches what is not so. Put the empty "
+            'sentence, "".',
+            answer=_put(lambda texts, place: texts[place - 1]),
         ),
         Mistake(
-            message="The first sentences are dropped, always the same number. Let each chance decide for its sentence.",
-            answer=lambda texts, chances, share: [
-                "" if row < share * len(texts) else text for row, text in enumerate(texts)
-            ],
+            message="The first sentences of every batch are dropped. Let the chance of each sentence say.",
+            answer=_where(lambda texts, chances, share: torch.arange(len(texts)) < round(share * len(texts))),
         ),
         Mistake(
-            message="Exactly a share of the sentences is dropped, those with the smallest chances. Compare each chance "
-            "with the share.",
-            answer=lambda texts, chances, share: [
-                "" if chances.argsort().argsort()[row] < round(share * len(texts)) else text
-                for row, text in enumerate(texts)
-            ],
+            message="The same number is dropped from every batch, those with the smallest chances. Compare each chance "
+            "with the share alone.",
+            answer=_where(lambda texts, chances, share: chances.argsort().argsort() < round(share * len(texts))),
         ),
         Mistake(
-            message="Single words are dropped. It is the whole sentence that is shown or not.",
-            answer=lambda texts, chances, share: [
-                " ".join(text.split()[1:]) if chance < share else text
-                for text, chance in zip(texts, chances.tolist(), strict=True)
-            ],
+            message="The first chance decides for the whole batch. Each sentence has a chance of its own.",
+            answer=_where(lambda texts, chances, share: (chances[:1] < share).expand(len(texts))),
         ),
         Mistake(
-            message="Nothing is dropped.",
-            answer=lambda texts, chances, share: list(texts),
+            message="New random numbers are drawn here. Use the chances that are given, so that a run can be repeated.",
+            answer=_where(lambda texts, chances, share: torch.rand(len(texts)) < share),
         ),
         Mistake(
-            message="These are the yes or no of dropping. Return the sentences.",
+            message="The share is read as percent. It is a number from 0 to 1, like the chances.",
+            answer=_where(lambda texts, chances, share: 100 * chances < share),
+        ),
+        Mistake(
+            message="These say which sentences go. Return the sentences.",
             answer=lambda texts, chances, share: (chances < share).tolist(),
         ),
     ),
     hints=(
-        "Go through sentences and chances together, with `zip(texts, chances.tolist())`.",
-        'Where the chance is below the share, put `""`; else keep the sentence.',
-        'One line: `["" if chance < share else text for text, chance in zip(texts, chances.tolist())]`.',
+        "The list stays as long as it is: every picture keeps a place, with its sentence or with an empty one.",
+        'Go through sentences and chances side by side; what has a chance below the share becomes `""`.',
+        '`["" if chance < share else text for text, chance in zip(texts, chances, strict=True)]`.',
     ),
 )

@@ -1,91 +1,105 @@
-"""12-guided: lead a velocity away from what comes anyway, towards what was asked for."""
+"""12-guided: go further towards a sentence than its own velocity does."""
 
 from __future__ import annotations
 
 import torch
 
+from mmcourse import flow
 from mmcourse.course.exercise import Case, Exercise, Mistake
 
 
-def exaggerate(conditional, unconditional, scale):
+def guided(conditional, unconditional, scale):
     return unconditional + scale * (conditional - unconditional)
 
 
-def _inputs(scale, *shape):
+def _inputs(*shape, scale=None):
+    """Two velocities that agree in part; a scale from 2 to 6 where none is given."""
+
     def inputs(generator):
-        return *torch.randn(2, *shape, generator=generator), scale
+        shared = torch.randn(shape, generator=generator)
+        conditional, unconditional = (shared + 0.5 * torch.randn(shape, generator=generator) for _ in range(2))
+        chance = torch.rand(1, generator=generator).item()
+        return conditional, unconditional, 2 + 4 * chance if scale is None else scale
 
     return inputs
 
 
-def _any_scale(generator):
-    return *torch.randn(2, 5, 2, generator=generator), 1.5 + 4 * torch.rand(1, generator=generator).item()
+def _as_long_as_asked(conditional, unconditional, scale):
+    found = guided(conditional, unconditional, scale).flatten(1)
+    lengths = conditional.flatten(1).norm(dim=1, keepdim=True) / found.norm(dim=1, keepdim=True)
+    return (found * lengths).view_as(conditional)
 
 
 EXERCISE = Exercise(
     id="12-guided",
     title="Guidance",
-    goal="lead a velocity away from what comes anyway, towards what was asked for",
+    goal="go further towards a sentence than its own velocity does",
     stars=1,
     minutes=6,
     points=1,
-    reference=exaggerate,
-    nothing_ready="the library guides functions, not velocities",
+    reference=guided,
+    ready_made=(flow.guided,),
     cases=(
-        Case(name="scale 3, five places", inputs=_inputs(3.0, 5, 2)),
-        Case(name="scale 1 is the condition alone", inputs=_inputs(1.0, 4, 2)),
-        Case(name="scale 0 ignores the condition", inputs=_inputs(0.0, 4, 2)),
-        Case(name="any scale", inputs=_any_scale),
-        Case(name="pictures", inputs=_inputs(2.0, 2, 3, 4, 4)),
+        Case(name="five points in the plane", inputs=_inputs(5, 2), atol=1e-5),
+        Case(name="two pictures", inputs=_inputs(2, 3, 4, 4), atol=1e-5),
+        Case(name="scale 1: the sentence alone", inputs=_inputs(3, 4, scale=1.0), atol=1e-5),
+        Case(name="scale 0: no sentence", inputs=_inputs(2, 3, scale=0.0), atol=1e-5),
     ),
     mistakes=(
         Mistake(
-            message="The two velocities are exchanged: this leads away from what was asked for.",
-            answer=lambda conditional, unconditional, scale: conditional + scale * (unconditional - conditional),
+            message="The two velocities are exchanged: scale 1 must give the conditional one, scale 0 the other.",
+            answer=lambda conditional, unconditional, scale: guided(unconditional, conditional, scale),
         ),
         Mistake(
-            message="The step starts at the conditional velocity, so scale 1 is too far. Start at the unconditional "
-            "one. (In the paper's notation with w, scale = 1 + w.)",
+            message="This starts from the conditional velocity: it is the w of the paper, where 0 is the sentence "
+            "alone. Here scale = 1 + w, so start from the unconditional one.",
             answer=lambda conditional, unconditional, scale: conditional + scale * (conditional - unconditional),
         ),
         Mistake(
-            message="The difference has the wrong sign.",
-            answer=lambda conditional, unconditional, scale: unconditional - scale * (conditional - unconditional),
-        ),
-        Mistake(
-            message="Only the conditional velocity is scaled, so the pictures overshoot. Scale the difference.",
+            message="The conditional velocity alone is stretched. Stretch what the sentence adds to the unconditional "
+            "one.",
             answer=lambda conditional, unconditional, scale: scale * conditional,
         ),
         Mistake(
-            message="Only the difference is left. Add it to the unconditional velocity.",
+            message="This is only what the sentence adds. Add it to the unconditional velocity.",
             answer=lambda conditional, unconditional, scale: scale * (conditional - unconditional),
         ),
         Mistake(
-            message="The shares add up to more than 1: the unconditional velocity has the share 1 − scale.",
+            message="The unconditional velocity is not taken off the conditional one, so it counts twice.",
             answer=lambda conditional, unconditional, scale: unconditional + scale * conditional,
         ),
         Mistake(
-            message="The scale is taken at most as 1. Beyond 1 guidance begins.",
-            answer=lambda conditional, unconditional, scale: torch.lerp(unconditional, conditional, min(scale, 1.0)),
+            message="The unconditional velocity is taken off once, whatever the scale. Its factor is 1 − scale.",
+            answer=lambda conditional, unconditional, scale: scale * conditional - unconditional,
         ),
         Mistake(
-            message="The result is divided by the scale. A velocity has to keep its length.",
-            answer=lambda conditional, unconditional, scale: (
-                (unconditional + scale * (conditional - unconditional)) / max(scale, 1.0)
-            ),
+            message="This goes away from the sentence. The difference is conditional − unconditional, and it is added.",
+            answer=lambda conditional, unconditional, scale: guided(conditional, unconditional, -scale),
         ),
         Mistake(
-            message="The scale has no effect.",
-            answer=lambda conditional, unconditional, scale: conditional,
+            message="The scale makes no difference here.",
+            answer=lambda conditional, unconditional, scale: conditional.clone(),
         ),
         Mistake(
-            message="This is the mean of the two, whatever the scale.",
-            answer=lambda conditional, unconditional, scale: (conditional + unconditional) / 2,
+            message="The scale stops at 1. Guidance goes beyond the conditional velocity where it is larger.",
+            answer=lambda conditional, unconditional, scale: guided(conditional, unconditional, min(scale, 1.0)),
+        ),
+        Mistake(
+            message="The result is shortened to the length of the conditional velocity. Leave it as long as it is.",
+            answer=_as_long_as_asked,
+        ),
+        Mistake(
+            message="The velocity is clamped to −1 … 1. Only the finished picture has limits; a velocity has none.",
+            answer=lambda conditional, unconditional, scale: guided(conditional, unconditional, scale).clamp(-1, 1),
+        ),
+        Mistake(
+            message="This is the mean of both velocities, times the scale. It is their difference that is stretched.",
+            answer=lambda conditional, unconditional, scale: scale * (conditional + unconditional) / 2,
         ),
     ),
     hints=(
-        "Begin with the unconditional velocity and add something that is 0 where the condition changes nothing.",
-        "What the condition changes is `conditional - unconditional`.",
-        "`unconditional + scale * (conditional - unconditional)`; with scale 1 the unconditional one cancels.",
+        "What the sentence adds is the difference of the two velocities.",
+        "Start from the unconditional velocity and go `scale` times as far: 0 is no sentence, 1 the sentence alone.",
+        "`unconditional + scale * (conditional - unconditional)`.",
     ),
 )

@@ -1,4 +1,4 @@
-"""12-nearest-training: find the training picture that a drawing is nearest to."""
+"""12-nearest-training: find the training picture that a drawing comes nearest to."""
 
 from __future__ import annotations
 
@@ -8,134 +8,128 @@ from mmcourse.course.exercise import Case, Exercise, Mistake
 
 
 def nearest_training(drawn, training):
-    ours, theirs = drawn.flatten(1).float(), training.flatten(1).float()
-    found = torch.stack([(theirs - row).square().mean(dim=1).sqrt() for row in ours]).min(dim=1)
-    return found.indices, found.values
+    gaps = drawn[:, None].float() - training  # (N, M, 3, S, S); float less uint8 is float
+    distances = gaps.flatten(2).square().mean(dim=2).sqrt()
+    numbers = distances.argmin(dim=1)  # of equal ones the first
+    return numbers, distances[torch.arange(len(drawn)), numbers]
 
 
-def _inputs(count, stored, side, *, copies=0):
+def _draw(generator, *shape):
+    return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+
+
+def _near(known, drawings, size):
+    """Half of the drawings are training pictures with some noise, in another order, the others are new."""
+
     def inputs(generator):
-        training = torch.randint(256, (stored, 3, side, side), generator=generator, dtype=torch.uint8)
-        drawn = torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
-        drawn[: count // 2] = drawn[: count // 2] // 4  # some are dark, as pictures may be
-        for row in range(copies):
-            drawn[row] = training[(3 * row + 1) % stored]
-        return drawn, training
+        training = _draw(generator, known, 3, size, size)
+        copied = training[torch.randint(known, (drawings // 2,), generator=generator)].float()
+        noisy = (copied + 40 * torch.randn(copied.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
+        return torch.cat((_draw(generator, drawings - drawings // 2, 3, size, size), noisy)), training
 
     return inputs
 
 
 def _twins(generator):
-    training = torch.randint(256, (6, 3, 4, 4), generator=generator, dtype=torch.uint8)
-    training[4] = training[1]
-    return training[torch.tensor([4, 2])], training
+    """Every training picture is there twice, and some drawings are copies."""
+    half = _draw(generator, 5, 3, 4, 4)
+    copies = half[torch.randperm(5, generator=generator)[:3]]
+    return torch.cat((copies, _draw(generator, 4, 3, 4, 4))), torch.cat((half, half))
 
 
-def _table(drawn, training, *, change=lambda x: x.double(), measure=None):
-    """All distances (N, M), of pictures that were changed first, by another measure of their differences."""
-    ours, theirs = change(drawn).flatten(1), change(training).flatten(1)
-    measure = (lambda gap: gap.square().mean(dim=-1).sqrt()) if measure is None else measure
-    return torch.stack([measure(theirs - row) for row in ours])
+def _with(*, gaps=None, joined=None, picked=None, before=None):
+    """A search with other differences, another distance, another choice, or something done to the pictures before."""
+
+    def answer(drawn, training):
+        left, right = (one.double() if before is None else before(one) for one in (drawn, training))
+        apart = left[:, None] - right if gaps is None else gaps(drawn[:, None], training)
+        distances = apart.flatten(2).square().mean(dim=2).sqrt() if joined is None else joined(apart)
+        numbers = distances.argmin(dim=1) if picked is None else picked(distances)
+        return numbers, distances.gather(1, numbers[:, None]).squeeze(1)
+
+    return answer
 
 
-def _found(table):
-    found = table.double().min(dim=1)
-    return found.indices, found.values
-
-
-def _by(*, change=lambda x: x.double(), measure=None):
-    return lambda drawn, training: _found(_table(drawn, training, change=change, measure=measure))
-
-
-def _farthest(drawn, training):
-    found = _table(drawn, training).max(dim=1)
-    return found.indices, found.values
-
-
-def _turned(drawn, training):
-    found = _table(drawn, training).min(dim=0)
-    return found.indices, found.values
-
-
-def _last_of_equal(drawn, training):
-    table = _table(drawn, training)
-    best = table.min(dim=1).values
-    return len(training) - 1 - (table == best[:, None]).flip(1).int().argmax(dim=1), best
+def _standardized(pictures):
+    flat = pictures.double().flatten(1)
+    flat = (flat - flat.mean(dim=1, keepdim=True)) / flat.std(dim=1, keepdim=True)
+    return flat.view(pictures.shape)
 
 
 EXERCISE = Exercise(
     id="12-nearest-training",
-    title="The nearest training picture",
-    goal="find the training picture that a drawing is nearest to",
+    title="Is it a copy?",
+    goal="find the training picture that a drawing comes nearest to",
     stars=2,
     minutes=12,
     points=2,
     reference=nearest_training,
-    nothing_ready="neighbors by other distances exist; the point is this one, on pictures as they are stored",
+    nothing_ready="torch.cdist is a part; no function of the library compares pictures number by number",
     cases=(
-        Case(name="four drawings, seven training pictures", inputs=_inputs(4, 7, 4), rtol=1e-4),
-        Case(name="nine drawings, five training pictures", inputs=_inputs(9, 5, 6), rtol=1e-4),
-        Case(name="copies have the distance 0", inputs=_inputs(4, 8, 5, copies=2), rtol=1e-4, atol=0.2),
-        Case(name="of equal pictures the first", inputs=_twins, rtol=1e-4, atol=0.2),
+        Case(name="eight drawings, 20 training pictures", inputs=_near(20, 8, 4)),
+        Case(name="larger pictures", inputs=_near(12, 5, 8)),
+        Case(name="copies, and every training picture twice", inputs=_twins),
+        Case(name="one drawing, one training picture", inputs=_near(1, 1, 3)),
     ),
     mistakes=(
         Mistake(
-            message="uint8 numbers wrap round: 5 − 3 and 3 − 5 are 2 and 254. Convert to float before you subtract.",
-            answer=_by(change=lambda x: x, measure=lambda gap: (-gap).double().square().mean(dim=-1).sqrt()),
+            message="The difference is taken in uint8, where 3 − 5 is 254. Make the pictures `.float()` first.",
+            answer=_with(gaps=lambda drawn, training: (drawn - training).double()),
         ),
         Mistake(
-            message="uint8 numbers wrap round: 3 − 5 is 254 there. Convert to float before you subtract.",
-            answer=_by(change=lambda x: x, measure=lambda gap: gap.double().square().mean(dim=-1).sqrt()),
+            message="Difference and square are taken in uint8, where both wrap round at 256. Make the pictures "
+            "`.float()` first.",
+            answer=_with(
+                gaps=lambda drawn, training: (drawn - training).square(),
+                joined=lambda apart: apart.double().flatten(2).mean(dim=2).sqrt(),
+            ),
         ),
         Mistake(
-            message="uint8 numbers wrap round, in the difference and in its square. Convert to float first.",
-            answer=_by(change=lambda x: x, measure=lambda gap: gap.square().double().mean(dim=-1).sqrt()),
+            message="This is the mean of the absolute differences. Square them, take the mean, then the root.",
+            answer=_with(joined=lambda apart: apart.flatten(2).abs().mean(dim=2)),
         ),
         Mistake(
-            message="This is the mean absolute difference. Square, take the mean, then the root.",
-            answer=_by(measure=lambda gap: gap.abs().mean(dim=-1)),
+            message="The root is missing at the end.",
+            answer=_with(joined=lambda apart: apart.flatten(2).square().mean(dim=2)),
         ),
         Mistake(
-            message="The root is missing.",
-            answer=_by(measure=lambda gap: gap.square().mean(dim=-1)),
+            message="The squares are added up. Take their mean, so that the size of the pictures does not count.",
+            answer=_with(joined=lambda apart: apart.flatten(2).square().sum(dim=2).sqrt()),
         ),
         Mistake(
-            message="The squares are added up and not averaged, so the distance depends on the size of the pictures.",
-            answer=_by(measure=lambda gap: gap.square().sum(dim=-1).sqrt()),
+            message="The root is taken at every pixel. Take it once, of the mean over the whole picture.",
+            answer=_with(joined=lambda apart: apart.square().mean(dim=2).sqrt().flatten(2).mean(dim=2)),
         ),
         Mistake(
-            message="The largest difference of a single number is taken. Take the root of the mean square of all.",
-            answer=_by(measure=lambda gap: gap.abs().amax(dim=-1)),
+            message="Only the first color is compared. All three count.",
+            answer=_with(joined=lambda apart: apart[:, :, 0].flatten(2).square().mean(dim=2).sqrt()),
         ),
         Mistake(
-            message="For each training picture the nearest drawing is found. It is asked for the other way round.",
-            answer=_turned,
-        ),
-        Mistake(message="This is the farthest training picture.", answer=_farthest),
-        Mistake(
-            message="Only the first channel is compared. A picture has three.",
-            answer=_by(change=lambda x: x[:, :1].double()),
+            message="The search runs the other way: for each training picture its nearest drawing.",
+            answer=lambda drawn, training: nearest_training(training, drawn),
         ),
         Mistake(
-            message="The numbers were divided by 255. Measure on the scale of the pictures, 0 to 255.",
-            answer=_by(change=lambda x: x.double() / 255),
+            message="These are the training pictures that differ most. Take the smallest distance.",
+            answer=_with(picked=lambda distances: distances.argmax(dim=1)),
         ),
         Mistake(
-            message="Every picture is brought to mean 0 first, so a dark copy counts as a copy. Compare them as they "
-            "are.",
-            answer=_by(change=lambda x: x.double() - x.double().mean(dim=(1, 2, 3), keepdim=True)),
+            message="Of training pictures at the same distance the last one is named. Take the one with the smaller "
+            "number.",
+            answer=_with(picked=lambda distances: distances.shape[1] - 1 - distances.flip(1).argmin(dim=1)),
         ),
         Mistake(
-            message="Of equal pictures the last is taken. Take the one with the smaller number.", answer=_last_of_equal
+            message="Each picture is brought to mean 0 and spread 1 first, which hides how bright it is. Compare the "
+            "numbers as they are.",
+            answer=_with(before=_standardized),
         ),
         Mistake(
-            message="The two results are in the other order: first the numbers.",
-            answer=lambda drawn, training: nearest_training(drawn, training)[::-1],
+            message="The pictures are divided by 255 first. Measure in steps of color, from 0 to 255.",
+            answer=_with(before=lambda pictures: pictures.double() / 255),
         ),
     ),
     hints=(
-        "`flatten(1).double()` makes each picture a row of numbers that can be subtracted.",
-        "For one drawing: `(theirs - row).square().mean(dim=1).sqrt()` holds its distances to all training pictures.",
-        "Stack these rows to (N, M); `.min(dim=1)` gives values and indices, of equal ones the first.",
+        "uint8 knows no negative numbers: make both pictures `.float()` before anything else.",
+        "`drawn[:, None] - training` has the shape (N, M, 3, S, S): each drawing beside each training picture.",
+        "`….flatten(2).square().mean(dim=2).sqrt()` is (N, M); `argmin(dim=1)` gives the first of the smallest.",
     ),
 )

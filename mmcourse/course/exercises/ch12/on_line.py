@@ -9,46 +9,34 @@ from mmcourse.course.exercise import Case, Exercise, Mistake
 
 
 def line(noise, data, times):
-    t = _columns(times, data)
+    t = times.reshape(-1, *[1] * (noise.dim() - 1))  # (B,) -> (B, 1, …)
     return (1 - t) * noise + t * data, data - noise
 
 
-def _columns(times, data):
-    """Times (B,) as (B, 1, …), to stand beside data (B, …)."""
-    return times.reshape(-1, *[1] * (data.dim() - 1))
-
-
 def _inputs(*shape):
+    """As many samples as a sample is wide, so that times along the wrong axis run without an error."""
+
     def inputs(generator):
-        noise, data = torch.randn(2, *shape, generator=generator)
-        return noise, data, 0.1 + 0.8 * torch.rand(shape[0], generator=generator)
+        noise, data = torch.randn(shape, generator=generator), 2 * torch.rand(shape, generator=generator) - 1
+        return noise, data, torch.rand(shape[0], generator=generator)
 
     return inputs
 
 
 def _ends(generator):
-    noise, data = torch.randn(2, 4, 3, generator=generator)
-    return noise, data, torch.tensor([0.0, 1.0, 0.0, 1.0])
+    noise, data = torch.randn(2, 2, generator=generator), torch.randn(2, 2, generator=generator)
+    return noise, data, torch.tensor([0.0, 1.0])
 
 
-def _otherwise(*, place=None, velocity=None, swapped=False):
-    """The same line with other places or velocities, or the two in the other order."""
+def _with(*, times=None, place=None, velocity=None):
+    """The line with times in another shape, at another place, or with another velocity."""
 
-    def answer(noise, data, times):
-        t = _columns(times, data)
-        found = [
-            (1 - t) * noise + t * data if place is None else place(noise, data, t),
-            data - noise if velocity is None else velocity(noise, data, t),
-        ]
-        return tuple(found[::-1] if swapped else found)
+    def answer(noise, data, given):
+        t = given.reshape(-1, *[1] * (noise.dim() - 1)) if times is None else times(given)
+        there = (1 - t) * noise + t * data if place is None else place(noise, data, t)
+        return there, data - noise if velocity is None else velocity(noise, data, t, there)
 
     return answer
-
-
-def _times_along_the_last(noise, data, times):
-    if times.shape[0] != data.shape[-1]:
-        times = times.mean().expand(data.shape[-1])
-    return (1 - times) * noise + times * data, data - noise
 
 
 EXERCISE = Exercise(
@@ -61,69 +49,72 @@ EXERCISE = Exercise(
     reference=line,
     ready_made=(flow.on_line,),
     cases=(
-        Case(name="four points in the plane", inputs=_inputs(4, 2)),
-        Case(name="as many numbers as samples", inputs=_inputs(5, 5)),
-        Case(name="three pictures", inputs=_inputs(3, 3, 6, 6)),
-        Case(name="times 0 and 1 are the ends", inputs=_ends),
+        Case(name="four points of four numbers", inputs=_inputs(4, 4)),
+        Case(name="six pictures of 6 × 6", inputs=_inputs(6, 3, 6, 6)),
+        Case(name="the two ends, times 0 and 1", inputs=_ends),
+        Case(name="one picture", inputs=_inputs(1, 3, 5, 5)),
     ),
     mistakes=(
         Mistake(
-            message="Time runs the other way round: at time 0 there is noise, at time 1 data.",
-            answer=_otherwise(place=lambda noise, data, t: t * noise + (1 - t) * data),
+            message="The line runs the other way. At time 0 there is noise, at time 1 data.",
+            answer=_with(place=lambda noise, data, t: t * noise + (1 - t) * data),
         ),
         Mistake(
-            message="The velocity points from data to noise. Moving forward in time leads to the data.",
-            answer=_otherwise(velocity=lambda noise, data, t: noise - data),
+            message="The times run along the last axis, so that each column has a time and not each sample. Give them "
+            "the shape (B, 1, …).",
+            answer=_with(times=lambda given: given),
         ),
         Mistake(
-            message="Both run the other way round: at time 0 there is noise, and the velocity leads to the data.",
-            answer=_otherwise(
-                place=lambda noise, data, t: t * noise + (1 - t) * data, velocity=lambda noise, data, t: noise - data
-            ),
+            message="Times of shape (B, 1) fit a table, but in pictures they run along the rows. Add one axis of "
+            "length 1 for every axis behind the first.",
+            answer=_with(times=lambda given: given[:, None]),
         ),
         Mistake(
-            message="The times stand along the last axis, or one time is used for all. Give each sample its own: "
-            "reshape times to (B, 1, …).",
-            answer=_times_along_the_last,
+            message="Times of shape (B, 1, 1, 1) fit pictures, but they blow up a table. Ask `noise.dim()` how many "
+            "axes there are.",
+            answer=_with(times=lambda given: given.view(-1, 1, 1, 1)),
         ),
         Mistake(
-            message="One time is used for the whole batch. Each sample has its own.",
-            answer=_otherwise(
-                place=lambda noise, data, t: (1 - t.flatten()[0]) * noise + t.flatten()[0] * data,
-            ),
+            message="The velocity points from data to noise. It goes where time goes: data − noise.",
+            answer=_with(velocity=lambda noise, data, t, place: noise - data),
         ),
         Mistake(
-            message="The velocity is scaled by the time. On a straight line it is the same everywhere.",
-            answer=_otherwise(velocity=lambda noise, data, t: t * (data - noise)),
+            message="The velocity is multiplied by the time: that is how far the line has come. A straight line moves "
+            "with one velocity all the way.",
+            answer=_with(velocity=lambda noise, data, t, place: t * (data - noise)),
         ),
         Mistake(
-            message="This is the way that is left. The velocity is the whole way, as the line takes time 1 for it.",
-            answer=_otherwise(velocity=lambda noise, data, t: (1 - t) * (data - noise)),
+            message="This is the way that is left, from the place to the data. The velocity is the whole way, "
+            "data − noise, because all of it takes a time of 1.",
+            answer=_with(velocity=lambda noise, data, t, place: data - place),
         ),
         Mistake(
-            message="Noise is added to the data and not taken away: its share must fall as 1 − t.",
-            answer=_otherwise(place=lambda noise, data, t: noise + t * data),
+            message="The way that is left, divided by the time that is left, is 0 / 0 at time 1. The whole way is the "
+            "same velocity without a division.",
+            answer=_with(velocity=lambda noise, data, t, place: (data - place) / (1 - t)),
         ),
         Mistake(
-            message="The data are there in full from the beginning: their share must rise as t.",
-            answer=_otherwise(place=lambda noise, data, t: (1 - t) * noise + data),
+            message="The way so far, divided by the time so far, is 0 / 0 at time 0. The whole way is the same "
+            "velocity without a division.",
+            answer=_with(velocity=lambda noise, data, t, place: (place - noise) / t),
         ),
         Mistake(
-            message="The shares are roots, as in some diffusion models. On a straight line they are 1 − t and t.",
-            answer=_otherwise(place=lambda noise, data, t: (1 - t).sqrt() * noise + t.sqrt() * data),
+            message="The path is bent: its weights are the roots of 1 − t and t. On a straight line they are 1 − t "
+            "and t themselves.",
+            answer=_with(place=lambda noise, data, t: (1 - t).sqrt() * noise + t.sqrt() * data),
         ),
         Mistake(
-            message="The velocity is the data. It is the difference of data and noise.",
-            answer=_otherwise(velocity=lambda noise, data, t: data),
+            message="This is the place alone. Return two things: the place and the velocity.",
+            answer=lambda noise, data, times: line(noise, data, times)[0],
         ),
         Mistake(
-            message="The two results are in the other order: first the places.",
-            answer=_otherwise(swapped=True),
+            message="The two results are in the other order: first the place.",
+            answer=lambda noise, data, times: line(noise, data, times)[::-1],
         ),
     ),
     hints=(
-        "At time 0 the place is the noise, at time 1 the data; in between it is a mixture with shares 1 − t and t.",
-        "`times.reshape(-1, *[1] * (noise.dim() - 1))` gives each sample of the batch its own time.",
-        "The velocity is the derivative of the place with respect to t: `data - noise`.",
+        "At time t the place is a mixture of both ends, with the weights 1 − t and t.",
+        "Times (B,) must stretch over all axes of a sample: (B, 1) for a table, (B, 1, 1, 1) for pictures.",
+        "`t = times.reshape(-1, *[1] * (noise.dim() - 1))`; the velocity is what the place gains for each unit of t.",
     ),
 )

@@ -2,112 +2,126 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from mmcourse.course.exercise import Case, Exercise, Mistake
 
 
 def order(steps, errors):
-    x, y = torch.tensor(steps).double().log(), torch.tensor(errors).double().log()
-    return -_slope(x, y)
+    x = torch.tensor(steps).double().log()
+    y = torch.tensor(errors).double().log()
+    apart = x - x.mean()
+    return -(apart @ y / (apart @ apart)).item()
 
 
-def _slope(x, y):
-    """The slope of the straight line that fits best."""
-    x = x - x.mean()
-    return (x @ y / (x @ x)).item()
+def _inputs(*steps):
+    """Errors that fall with order 1, 2 or 4, each of them a little off."""
 
-
-def _inputs(power, *steps):
     def inputs(generator):
-        wobble = (0.25 * torch.randn(len(steps), generator=generator)).exp()
-        height = 0.5 + torch.rand(1, generator=generator).item()
-        errors = height * torch.tensor(steps).double() ** -power * wobble
-        return list(steps), errors.tolist()
+        power = (1, 2, 4)[int(torch.randint(3, (1,), generator=generator))]
+        size = 0.1 + torch.rand(1, generator=generator).item()
+        off = (0.2 * torch.randn(len(steps), generator=generator)).exp().tolist()
+        return list(steps), [size * count**-power * factor for count, factor in zip(steps, off, strict=True)]
 
     return inputs
 
 
-def _fitted(*, x=None, y=None, end=None):
-    """The same with other axes, or with another number made of the two."""
+def _slope(x, y):
+    x, y = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
+    return ((x - x.mean()) @ y / (x - x.mean()).square().sum()).item()
 
-    def answer(steps, errors):
-        steps, errors = torch.tensor(steps).double(), torch.tensor(errors).double()
-        across = steps.log() if x is None else x(steps)
-        up = errors.log() if y is None else y(errors)
-        return -_slope(across, up) if end is None else end(across, up)
 
-    return answer
+def _logs(numbers, log=math.log):
+    return [log(number) for number in numbers]
+
+
+def _between(steps, errors, first, last):
+    return math.log(errors[first] / errors[last]) / math.log(steps[last] / steps[first])
+
+
+def _through_origin(steps, errors):
+    x, y = torch.tensor(_logs(steps)), torch.tensor(_logs(errors))
+    return -(x @ y / (x @ x)).item()
+
+
+def _mean_of_pairs(steps, errors):
+    return sum(_between(steps, errors, place, place + 1) for place in range(len(steps) - 1)) / (len(steps) - 1)
+
+
+def _correlation(steps, errors):
+    return -torch.corrcoef(torch.tensor([_logs(steps), _logs(errors)], dtype=torch.float64))[0, 1].item()
 
 
 EXERCISE = Exercise(
     id="12-order",
-    title="The order",
+    title="The order of a method",
     goal="measure the order of a method from its errors",
     stars=2,
     minutes=10,
     points=2,
     reference=order,
-    nothing_ready="the library has no such function; a fit by polyfit or lstsq is an answer in its own right",
+    nothing_ready="a fit such as np.polyfit is a part; no function of the library measures an order",
     cases=(
-        Case(name="order 1, four points", inputs=_inputs(1, 8, 16, 32, 64), rtol=1e-4),
-        Case(name="order 2, steps of any kind", inputs=_inputs(2, 5, 12, 20, 50, 90), rtol=1e-4),
-        Case(name="order 4", inputs=_inputs(4, 4, 8, 12, 20), rtol=1e-4),
-        Case(name="two points", inputs=_inputs(2, 10, 30), rtol=1e-4),
+        Case(name="five counts of steps, each twice the last", inputs=_inputs(4, 8, 16, 32, 64)),
+        Case(name="uneven counts of steps, from one on", inputs=_inputs(1, 3, 5, 20, 100, 120)),
+        Case(name="counts of steps in no order", inputs=_inputs(30, 6, 100, 10)),
+        Case(name="only two counts of steps", inputs=_inputs(10, 40)),
     ),
     mistakes=(
         Mistake(
-            message="The sign is that of the slope. The errors fall, and the order is a positive number.",
-            answer=_fitted(end=lambda x, y: _slope(x, y)),
+            message="No logarithm is taken. A power is a straight line only where both sides are logarithms.",
+            answer=lambda steps, errors: -_slope(steps, errors),
         ),
         Mistake(
-            message="No logarithm is taken: a power is a straight line only on logarithmic axes.",
-            answer=_fitted(x=lambda steps: steps, y=lambda errors: errors),
+            message="Only the errors are logarithms. Take that of the steps, too.",
+            answer=lambda steps, errors: -_slope(steps, _logs(errors)),
         ),
         Mistake(
-            message="Only the errors are on a logarithmic axis. Take the logarithm of the steps as well.",
-            answer=_fitted(x=lambda steps: steps),
+            message="Only the steps are logarithms. Take that of the errors, too.",
+            answer=lambda steps, errors: -_slope(_logs(steps), errors),
         ),
         Mistake(
-            message="Only the steps are on a logarithmic axis. Take the logarithm of the errors as well.",
-            answer=_fitted(y=lambda errors: errors),
+            message="Errors fall with more steps, so the slope is negative. The order has the other sign.",
+            answer=lambda steps, errors: _slope(_logs(steps), _logs(errors)),
         ),
         Mistake(
-            message="The line is fitted with the axes exchanged: errors depend on steps.",
-            answer=_fitted(end=lambda x, y: -_slope(y, x)),
+            message="The axes are exchanged: this is how the steps change with the errors.",
+            answer=lambda steps, errors: -_slope(_logs(errors), _logs(steps)),
         ),
         Mistake(
-            message="This is one over the order: the axes are exchanged.",
-            answer=_fitted(end=lambda x, y: -1 / _slope(y, x)),
+            message="Only the first and the last point count here. A line by least squares uses all of them.",
+            answer=lambda steps, errors: _between(steps, errors, 0, -1),
         ),
         Mistake(
-            message="Only the first and the last point count. Fit a line through all of them.",
-            answer=_fitted(end=lambda x, y: ((y[0] - y[-1]) / (x[-1] - x[0])).item()),
+            message="Only the last two points count here. A line by least squares uses all of them.",
+            answer=lambda steps, errors: _between(steps, errors, -2, -1),
         ),
         Mistake(
-            message="Only the last two points count. Fit a line through all of them.",
-            answer=_fitted(end=lambda x, y: ((y[-2] - y[-1]) / (x[-1] - x[-2])).item()),
+            message="This is the mean of the slopes from point to point. Fit one line to all points by least squares.",
+            answer=_mean_of_pairs,
         ),
         Mistake(
-            message="The slopes between neighbors are averaged. Fit one line through all points by least squares.",
-            answer=_fitted(end=lambda x, y: -(y.diff() / x.diff()).mean().item()),
+            message="The two sides have logarithms of different bases. Any base will do, but it must be one.",
+            answer=lambda steps, errors: -_slope(_logs(steps), _logs(errors, math.log10)),
         ),
         Mistake(
-            message="The two axes have logarithms of different bases. Use one for both.",
-            answer=_fitted(y=lambda errors: errors.log10()),
+            message="The line is forced through the origin. Let it have a constant: take the mean off the steps first.",
+            answer=_through_origin,
         ),
         Mistake(
-            message="The line is forced through the origin. log C need not be 0: subtract the mean of log steps first.",
-            answer=_fitted(end=lambda x, y: -(x @ y / (x @ x)).item()),
+            message="This is the correlation: how straight the line is. The order is how steep it is.",
+            answer=_correlation,
         ),
         Mistake(
-            message="This is the correlation of the logarithms. The order is the slope.",
-            answer=_fitted(end=lambda x, y: -torch.corrcoef(torch.stack((x, y)))[0, 1].item()),
+            message="The order is rounded. A measured order is no whole number: return what was measured.",
+            answer=lambda steps, errors: round(order(steps, errors)),
         ),
     ),
     hints=(
-        "Take the logarithm of both lists; error = C · steps^−p becomes a straight line with slope −p.",
-        "Least squares: subtract the mean from log steps; then the slope is Σ x·y / Σ x·x.",
-        "`torch.tensor(steps).double().log()` and the same of errors; return minus the slope, as a float.",
+        "If the error is c·steps^(−p), then log error = log c − p·log steps: a straight line of slope −p.",
+        "The slope of least squares: Σ (xᵢ − x̄)·yᵢ / Σ (xᵢ − x̄)², with x the logarithms of the steps.",
+        "`-np.polyfit(np.log(steps), np.log(errors), 1)[0]` is the same in one line.",
     ),
 )
