@@ -9,6 +9,7 @@ True
 
 from mmcourse.files import sha256
 from mmcourse.recipes.captioner import caption_image
+from mmcourse.recipes.drawing import Drawing, draw_texts
 from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.engine.bundled import read_manifest
 from mmcourse.recipes.engine.following import Finished, bundle, follow
@@ -18,6 +19,7 @@ from mmcourse.recipes.vqa import answer_image
 __all__ = [
     "OPTIONS",
     "RECIPES",
+    "Drawing",
     "Finished",
     "Made",
     "Quality",
@@ -27,6 +29,7 @@ __all__ = [
     "answer_image",
     "bundle",
     "caption_image",
+    "draw_texts",
     "find",
     "follow",
     "load_trained",

@@ -46,10 +46,18 @@ def open_both(path: str | Path, model: str | Path | None, recipe: Recipe, kind: 
     Raises:
         RecipeError: the picture or the model cannot be read; one sentence.
     """
-    image = square(open_picture(path), SIDE)
+    return square(open_picture(path), SIDE), open_model(model, recipe, kind)
+
+
+def open_model(model: str | Path | None, recipe: Recipe, kind: type[M]) -> M:
+    """A model of a recipe, see `open_both`.
+
+    Raises:
+        RecipeError: it cannot be read; one sentence.
+    """
     try:
         if model is not None and os.path.isdir(expanded(model)):
-            return image, kind.load(model)
-        return image, bundled.load(recipe, path=model).model
+            return kind.load(model)
+        return bundled.load(recipe, path=model).model
     except (OSError, ValueError) as error:
         raise RecipeError(str(error)) from None

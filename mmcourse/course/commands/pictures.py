@@ -1,8 +1,10 @@
-"""The commands that find pictures."""
+"""The commands that find pictures, and the one that draws them."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
 from pathlib import Path
 
 from mmcourse.course.commands import Add, with_work, work_of
@@ -24,6 +26,16 @@ def add_commands(add: Add) -> None:
     search.add_argument("-k", type=int, default=12, help="how many to show (default: 12)")
     search.add_argument("--out", type=Path, help="the folder of the index, where `mmcourse index --out` put it")
     search.add_argument("--sheet", type=Path, help="the contact sheet, a PNG file (default: finds.png in the index)")
+
+    draw = add("draw", _draw, "draw what a sentence says")
+    draw.add_argument("sentences", nargs="*", help='such as "a large cat at the top left on a pink background"')
+    draw.add_argument("--words", action="store_true", help="list what can be drawn")
+    draw.add_argument("--count", type=int, default=1, help="drawings of each sentence (default: 1)")
+    draw.add_argument("--seed", type=int, default=0, help="another one gives other drawings (default: 0)")
+    draw.add_argument("--guidance", type=float, default=3.0, help="how much the sentence is exaggerated (default: 3)")
+    draw.add_argument("--steps", type=int, default=20, help="steps from noise to the drawing (default: 20)")
+    draw.add_argument("--model", type=Path, help="a file of `mmcourse train text2image` (default: the course's own)")
+    draw.add_argument("--out", type=Path, help="the PNG file (default: drawing.png here, or the next free name)")
 
 
 def _index(options: argparse.Namespace) -> int:
@@ -70,6 +82,41 @@ def _search(options: argparse.Namespace) -> int:
         print(f"The pictures side by side: {sheet}")
     print(album.HONEST)
     return 0
+
+
+def _draw(options: argparse.Namespace) -> int:
+    if not options.words and not options.sentences:
+        raise CourseError('what shall be drawn? Give a sentence, such as "a large cat at the left", or --words')
+    file = _free(Path("drawing.png")) if options.out is None else expanded(options.out)
+    if file.exists():
+        raise CourseError(f"{file} is there already; give another name with --out")
+    from mmcourse import recipes, viz  # imports torch and matplotlib
+    from mmcourse.recipes import drawing
+    from mmcourse.viz.style import png
+
+    if options.words:
+        print(drawing.vocabulary())
+        return 0
+    asked = {name: getattr(options, name) for name in ("count", "seed", "model", "guidance", "steps")}
+    try:
+        drawn = recipes.draw_texts(options.sentences, **asked)
+    except recipes.RecipeError as error:
+        raise CourseError(str(error)) from None
+    for each in drawn:
+        verdict = {True: "true", False: "not true", None: "nobody can say whether that is true"}[each.true]
+        print(f"{each.text}\n    the reader sees {drawing.describe(each.seen)}: {verdict}")
+    large = [each.image.repeat_interleave(8, 1).repeat_interleave(8, 2) for each in drawn]
+    write_in_one_step(file, png(viz.gallery(large, [each.text for each in drawn], columns=4)))
+    print(f"The drawings: {file}")
+    if any(each.true is None for each in drawn):
+        print("A sentence unlike those of the course's scenes never stood in training.", file=sys.stderr)
+    return 0
+
+
+def _free(path: Path) -> Path:
+    """The path, or where it is taken the next one that is not: drawing-2.png."""
+    further = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], further) if not name.exists())
 
 
 def _place(options: argparse.Namespace) -> Path:
