@@ -59,6 +59,7 @@ def draw_texts(
     if steps < 1 or guidance < 0:
         raise RecipeError(f"want at least 1 step and a guidance of at least 0, got {steps} and {guidance:g}")
     drawer = open_model(model, text2image.RECIPE, Text2Image)
+    texts = [text.strip().rstrip(".!").lower() for text in texts]
     every = [text for text in texts for _ in range(count)]
     try:
         for text in texts:

@@ -26,7 +26,7 @@ def explore(function: Callable[..., Figure], *, alt: str | None = None, **contro
         function: returns a matplotlib figure; the defaults of its arguments are where the controls start.
         alt: text alternative of the first figure; by default it names the function and its values.
         controls: for each argument (lowest, highest, step) or (lowest, highest, step, start), all whole numbers for a
-            slider over whole numbers; a list of choices; or True or False for a box to tick.
+            slider over whole numbers; a list of choices; a text to begin with; or True or False for a box to tick.
     Raises:
         ValueError: a range is not one, or `function` has no such argument.
     """
@@ -68,6 +68,8 @@ def _control(name: str, given: Range, default: Any) -> ipywidgets.Widget:
     look = described(name)
     if isinstance(given, bool):
         return ipywidgets.Checkbox(value=given if default is None else bool(default), indent=False, **look)
+    if isinstance(given, str):  # it draws again with Enter, not at every letter
+        return ipywidgets.Text(value=given if default is None else default, continuous_update=False, **look)
     if isinstance(given, list) and given:
         start = default if default in given else given[0]
         return ipywidgets.Dropdown(options=given, value=start, **look)

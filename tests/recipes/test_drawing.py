@@ -42,6 +42,11 @@ def test_each_sentence_is_drawn_as_often_as_asked(model):
     assert len(torch.stack([each.image for each in drawn]).unique(dim=0)) == 6
 
 
+def test_capitals_and_a_full_stop_change_nothing(model):
+    plain, written = draw_texts([ASKED, "A cat on a Pink background."], model=model, steps=1)
+    assert plain.text == written.text
+
+
 class Reads:
     """A reader that finds one scene in every picture."""
 

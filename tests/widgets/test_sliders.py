@@ -51,6 +51,10 @@ def test_controls_fit_what_was_given():
     start = widgets.make_controls(figure_of, {"amount": (0, 5, 1, 3)})["amount"]
     assert isinstance(start, ipywidgets.IntSlider)
     assert start.value == 3
+    field = widgets.make_controls(lambda name: None, {"name": "a sentence"})["name"]
+    assert isinstance(field, ipywidgets.Text)
+    assert field.value == "a sentence"
+    assert not field.continuous_update  # every letter would draw
     bare = widgets.make_controls(lambda size, kind, on: None, {"size": (1, 4, 1), "kind": ["x"], "on": False})
     assert [widget.value for widget in bare.values()] == [1, "x", False]
 
