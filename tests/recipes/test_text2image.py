@@ -6,13 +6,13 @@ import random
 import pytest
 import torch
 
-from mmcourse.datasets import caption_is_true, captions, lexicon, make_scenes
+from mmcourse.datasets import BACKGROUNDS, caption_is_true, captions, lexicon, make_scenes
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.flow import flow_matching_loss
 from mmcourse.models import Text2ImageConfig
 from mmcourse.recipes import text2image
 from mmcourse.recipes.data.worlds import scene_tokenizer
-from mmcourse.recipes.text2image import Drawings, judge, sentence, simple_scenes
+from mmcourse.recipes.text2image import Drawings, in_full, judge, sentence, simple_scenes
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,21 @@ def test_batches_are_full_and_a_pure_function_of_the_step(model):
     assert not torch.equal(batch.images, batches(5).images)
     assert batch.images.min() >= -1
     assert batch.images.max() <= 1
-    lengths = torch.cat([batches(step).mask.sum(dim=1) for step in range(20)])
+    lengths = torch.cat([batches(step).mask.sum(dim=1) for step in range(40)])
     assert 0.05 < (lengths == 2).double().mean() < 0.15  # of "" only the beginning and the end are there
+
+
+def test_at_first_sentences_say_everything_about_one_thing_and_later_all_sorts(model):
+    batches = Drawings(model, dropped=0.0)
+    nouns = torch.tensor([model.tokenizer.encode(noun.name)[0] for noun in lexicon()])
+    colors = torch.tensor([model.tokenizer.encode(color)[0] for color in BACKGROUNDS])
+    for step, whole in ((0, True), (text2image.FIRST - 1, True), (text2image.FIRST, False)):
+        batch = batches(step)
+        assert len(batch.images) == text2image.BATCH
+        assert (torch.isin(batch.tokens, colors).sum(dim=1) == 1).all() == whole
+        assert (torch.isin(batch.tokens, nouns).sum(dim=1) == 1).all() == whole
+    with pytest.raises(ValueError, match="a scene of one thing, got 2"):
+        in_full(arrange([("cat", "small", "left"), ("dog", "small", "right")]))
 
 
 def test_given_scenes_are_drawn_again_and_again(model):
