@@ -38,7 +38,7 @@ DROPPED = 0.1  # share of the scenes that are shown without their caption
 DRAWN = 250  # scenes of a step, of which more than BATCH have one thing alone
 LEARNING_RATE = 2e-3
 STEPS = 16_000
-FIRST = 10_000  # of them: in these every sentence says all there is to say about one thing
+FIRST = 6_000  # of them: in these every sentence says all there is to say about one thing
 SAMPLED = {"steps": 20, "guidance": 3.0}
 SCENES = 500  # of each split that the finished model is measured on
 
