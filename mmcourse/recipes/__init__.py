@@ -9,7 +9,7 @@ True
 
 from mmcourse.files import sha256
 from mmcourse.recipes.captioner import caption_image
-from mmcourse.recipes.drawing import Drawing, draw_texts
+from mmcourse.recipes.drawing.sentences import Drawing, draw_texts
 from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeError, Trained
 from mmcourse.recipes.engine.bundled import read_manifest
 from mmcourse.recipes.engine.following import Finished, bundle, follow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcourse.recipes import captioner, clip, matcher, patches, scene_reader, text2image, tiny_lm, vqa
+from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, vqa
+from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
 

@@ -7,8 +7,9 @@ from PIL import Image
 from mmcourse.course import cli
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.models import Text2Image, Text2ImageConfig
-from mmcourse.recipes import RecipeError, draw_texts, drawing
+from mmcourse.recipes import RecipeError, draw_texts
 from mmcourse.recipes.data.worlds import scene_tokenizer
+from mmcourse.recipes.drawing import sentences
 
 ASKED = "a cat on a pink background"
 
@@ -67,9 +68,9 @@ class Reads:
     ],
 )
 def test_a_sentence_is_held_against_what_the_reader_sees(model, monkeypatch, scene, text, true):
-    load = drawing.bundled.load
+    load = sentences.bundled.load
     monkeypatch.setattr(
-        drawing.bundled, "load", lambda recipe, **more: Reads(scene) if not more else load(recipe, **more)
+        sentences.bundled, "load", lambda recipe, **more: Reads(scene) if not more else load(recipe, **more)
     )
     (drawn,) = draw_texts([text], model=model, steps=1)
     assert drawn.seen == scene
@@ -78,9 +79,9 @@ def test_a_sentence_is_held_against_what_the_reader_sees(model, monkeypatch, sce
 
 def test_what_is_seen_in_words():
     scene = arrange([("dog", "small", "right"), ("cat", "large", "left")], "pink")
-    assert drawing.describe(scene) == "a large cat (left), a small dog (right), on pink"
-    assert drawing.describe(None) == "nothing that it knows"
-    assert "cat" in drawing.vocabulary()
+    assert sentences.describe(scene) == "a large cat (left), a small dog (right), on pink"
+    assert sentences.describe(None) == "nothing that it knows"
+    assert "cat" in sentences.vocabulary()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from mmcourse.datasets import BACKGROUNDS, SIZES, lexicon, make_scenes
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.encoders.scene_reader import SceneReader, SceneScores
 from mmcourse.losses import IGNORED
-from mmcourse.recipes import scene_reader
+from mmcourse.recipes.drawing import scene_reader
 from mmcourse.recipes.engine.base import read_trained, write_trained
 
 

@@ -10,9 +10,9 @@ from mmcourse.datasets import BACKGROUNDS, caption_is_true, captions, lexicon, m
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.flow import flow_matching_loss
 from mmcourse.models import Text2ImageConfig
-from mmcourse.recipes import text2image
 from mmcourse.recipes.data.worlds import scene_tokenizer
-from mmcourse.recipes.text2image import Drawings, in_full, judge, sentence, simple_scenes
+from mmcourse.recipes.drawing import text2image
+from mmcourse.recipes.drawing.text2image import Drawings, in_full, judge, sentence, simple_scenes
 
 
 @pytest.fixture(scope="module")

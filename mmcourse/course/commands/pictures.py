@@ -91,11 +91,11 @@ def _draw(options: argparse.Namespace) -> int:
     if file.exists():
         raise CourseError(f"{file} is there already; give another name with --out")
     from mmcourse import recipes, viz  # imports torch and matplotlib
-    from mmcourse.recipes import drawing
+    from mmcourse.recipes.drawing import sentences
     from mmcourse.viz.style import png
 
     if options.words:
-        print(drawing.vocabulary())
+        print(sentences.vocabulary())
         return 0
     asked = {name: getattr(options, name) for name in ("count", "seed", "model", "guidance", "steps")}
     try:
@@ -104,7 +104,7 @@ def _draw(options: argparse.Namespace) -> int:
         raise CourseError(str(error)) from None
     for each in drawn:
         verdict = {True: "true", False: "not true", None: "nobody can say whether that is true"}[each.true]
-        print(f"{each.text}\n    the reader sees {drawing.describe(each.seen)}: {verdict}")
+        print(f"{each.text}\n    the reader sees {sentences.describe(each.seen)}: {verdict}")
     large = [each.image.repeat_interleave(8, 1).repeat_interleave(8, 2) for each in drawn]
     write_in_one_step(file, png(viz.gallery(large, [each.text for each in drawn], columns=4)))
     print(f"The drawings: {file}")

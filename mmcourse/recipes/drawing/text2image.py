@@ -23,8 +23,8 @@ from mmcourse.datasets.scenes import parse
 from mmcourse.encoders.scene_reader import SceneReader
 from mmcourse.flow import on_line
 from mmcourse.models.text2image import Text2Image, Text2ImageConfig, from_pixels
-from mmcourse.recipes import scene_reader
 from mmcourse.recipes.data.worlds import scene_tokenizer
+from mmcourse.recipes.drawing import scene_reader
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.runtime import seed_everything

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_true, lexicon
 from mmcourse.datasets.scenes import UnparseableError, parse
 from mmcourse.models.text2image import Text2Image
-from mmcourse.recipes import scene_reader, text2image
+from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import RecipeError
 from mmcourse.recipes.one_picture import open_model
