@@ -19,7 +19,7 @@ def model(tmp_path_factory):
     """A folder with a small drawer that has learned nothing."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("drawer") / "kept"
-    Text2Image(Text2ImageConfig(channels=16, width=32), scene_tokenizer()).save(folder)
+    Text2Image(Text2ImageConfig(channels=16, width=32, max_length=24), scene_tokenizer()).save(folder)
     return folder
 
 
@@ -89,7 +89,7 @@ def test_what_is_seen_in_words():
     [
         (["a zebra on a pink background"], {}, "never read 'zebra'"),
         ([" "], {}, "a sentence is empty"),
-        (["a cat and " * 9 + "a dog"], {}, "at most 14 words"),
+        (["a cat and " * 12 + "a dog"], {}, "at most 22 words"),
         ([ASKED], {"count": 0}, "1 to 100 drawings, got 0"),
         ([ASKED], {"count": 101}, "1 to 100 drawings, got 101"),
         ([ASKED], {"steps": 0}, "at least 1 step"),

@@ -1,24 +1,29 @@
 """The recipe that draws: its scenes and sentences, its loss, and the judge."""
 
+import doctest
 import math
 import random
+from collections import Counter
 
 import pytest
 import torch
 
-from mmcourse.datasets import BACKGROUNDS, caption_is_true, captions, lexicon, make_scenes
+from mmcourse.datasets import caption_is_true, captions, lexicon, make_scenes
+from mmcourse.datasets.scenes import UnparseableError
 from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.flow import flow_matching_loss
 from mmcourse.models import Text2ImageConfig
 from mmcourse.recipes.data.worlds import scene_tokenizer
 from mmcourse.recipes.drawing import text2image
-from mmcourse.recipes.drawing.text2image import Drawings, in_full, judge, sentence, simple_scenes
+from mmcourse.recipes.drawing.text2image import Drawings, clauses, in_full, judge, sentence, simple_scenes
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return text2image.Text2Image(Text2ImageConfig(channels=16, width=32), scene_tokenizer())
+    return text2image.Text2Image(
+        Text2ImageConfig(channels=16, width=32, max_length=text2image.LENGTH), scene_tokenizer()
+    )
 
 
 class Reads:
@@ -32,14 +37,26 @@ class Reads:
 
 
 def test_scenes_have_one_or_two_things_and_sentences_are_true_and_name_them_all():
-    chance, seen = random.Random(0), set()
-    for scene in simple_scenes(300):
+    chance, whole = random.Random(0), Counter()
+    for scene in simple_scenes(600):
         assert len(scene.objects) in (1, 2)
         text = sentence(scene, chance)
-        assert caption_is_true(scene, text)
+        assert all(caption_is_true(scene, part) for part in clauses(text))
         assert {thing.noun for thing in scene.objects} == named(text)
-        seen.add((len(scene.objects), captions(scene).index(text)))
-    assert seen == {*((1, number) for number in range(5)), *((2, number) for number in range(3))}
+        whole[len(scene.objects), text == in_full(scene)] += 1
+    assert whole[2, False] == 0
+    assert 0.2 < whole[1, False] / (whole[1, True] + whole[1, False]) < 0.4
+    one = next(scene for scene in simple_scenes(50) if len(scene.objects) == 1)
+    assert in_full(one) == captions(one)[4]
+
+
+def test_only_sentences_of_the_world_have_clauses():
+    joined = "a large cat at the left and a small dog at the right on a pink background"
+    assert len(clauses(joined)) == 2
+    assert clauses("two cats and a dog on a pink background") == ["two cats and a dog on a pink background"]
+    with pytest.raises(UnparseableError):
+        clauses("a large cat and at the left")
+    assert doctest.testmod(text2image) == (0, 2)
 
 
 def named(text):
@@ -58,19 +75,6 @@ def test_batches_are_full_and_a_pure_function_of_the_step(model):
     assert batch.images.max() <= 1
     lengths = torch.cat([batches(step).mask.sum(dim=1) for step in range(40)])
     assert 0.05 < (lengths == 2).double().mean() < 0.15  # of "" only the beginning and the end are there
-
-
-def test_at_first_sentences_say_everything_about_one_thing_and_later_all_sorts(model):
-    batches = Drawings(model, dropped=0.0)
-    nouns = torch.tensor([model.tokenizer.encode(noun.name)[0] for noun in lexicon()])
-    colors = torch.tensor([model.tokenizer.encode(color)[0] for color in BACKGROUNDS])
-    for step, whole in ((0, True), (text2image.FIRST - 1, True), (text2image.FIRST, False)):
-        batch = batches(step)
-        assert len(batch.images) == text2image.BATCH
-        assert (torch.isin(batch.tokens, colors).sum(dim=1) == 1).all() == whole
-        assert (torch.isin(batch.tokens, nouns).sum(dim=1) == 1).all() == whole
-    with pytest.raises(ValueError, match="a scene of one thing, got 2"):
-        in_full(arrange([("cat", "small", "left"), ("dog", "small", "right")]))
 
 
 def test_given_scenes_are_drawn_again_and_again(model):
@@ -107,6 +111,9 @@ def test_it_is_judged_by_what_is_read():
     assert judge(Reads([None] * 4), torch.zeros(4, 3, 32, 32), asked)[2:] == (0, 0)
     asked = ["a large cat at the left", "a large cat at the right"]
     assert judge(Reads([drawn[3]] * 2), torch.zeros(2, 3, 32, 32), asked).placed == 0.5
+    both = ["a small cat at the left and a small dog at the right on a pink background"]
+    half = Reads([arrange([("cat", "small", "left"), ("dog", "small", "top")], "pink")])
+    assert judge(half, torch.zeros(1, 3, 32, 32), both) == (1.0, 0.5, 1.0, 0.0)
     assert judge(Reads([arrange([("cat", "small", "left")])]), torch.zeros(1, 3, 32, 32), asked[:1]).placed == 1.0
     with pytest.raises(ValueError, match="4 pictures and 1 texts"):
         judge(Reads(drawn), torch.zeros(4, 3, 32, 32), asked[:1])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_true, lexicon
-from mmcourse.datasets.scenes import UnparseableError, parse
+from mmcourse.datasets.scenes import UnparseableError
 from mmcourse.models.text2image import Text2Image
 from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
@@ -95,7 +95,7 @@ def describe(scene: Scene | None) -> str:
 def is_of_the_world(text: str) -> bool:
     """Whether a sentence is one that scenes are described by."""
     try:
-        parse(text)
+        text2image.clauses(text)
     except UnparseableError:
         return False
     return True
@@ -115,4 +115,4 @@ def _known(drawer: Text2Image, text: str) -> None:
 def _true(text: str, scene: Scene | None) -> bool | None:
     if not is_of_the_world(text):
         return None
-    return scene is not None and bool(caption_is_true(scene, text))
+    return scene is not None and all(caption_is_true(scene, part) for part in text2image.clauses(text))
