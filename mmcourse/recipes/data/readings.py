@@ -10,10 +10,10 @@ import torch
 
 from mmcourse.datasets import Scene, captions, questions, sample_scenes
 from mmcourse.lm import IGNORED, Shifted
+from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes.data import questions as asking
 from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
 
-IMAGE = "<image>"  # as in `mmcourse.models.vlm`: where a picture would stand
 DESCRIBE = "describe it"
 DESCRIBED = 0.2  # share of the exchanges that ask for a caption and not for an answer
 TURNS = 4  # exchanges about one scene
