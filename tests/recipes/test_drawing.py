@@ -77,6 +77,22 @@ def test_a_sentence_is_held_against_what_the_reader_sees(model, monkeypatch, sce
     assert drawn.true is true
 
 
+@pytest.mark.parametrize(
+    ("text", "stood"),
+    [
+        ("a large cat at the left on a pink background", True),
+        ("a cat at the left on a pink background", False),
+        ("a large cat on a pink background", False),
+        ("a large cat at the left", False),
+        ("a pink background", False),
+        ("two cats on a pink background", False),
+        ("pink cat", False),
+    ],
+)
+def test_which_sentences_stood_in_training(text, stood):
+    assert sentences.stood_in_training(text) is stood
+
+
 def test_what_is_seen_in_words():
     scene = arrange([("dog", "small", "right"), ("cat", "large", "left")], "pink")
     assert sentences.describe(scene) == "a large cat (left), a small dog (right), on pink"
@@ -123,7 +139,9 @@ def test_the_command_says_what_the_reader_sees_and_what_it_never_learned(model, 
     said = capsys.readouterr()
     assert "the reader sees" in said.out
     assert "nobody can say" in said.out
-    assert "never stood in training" in said.err
+    assert "Only sentences that say size, thing, place and background" in said.err
+    assert run("a large cat at the left on a pink background", "--model", model, "--steps", 1) == 0
+    assert "Only sentences" not in capsys.readouterr().err
 
 
 def test_the_command_lists_what_it_can_draw_and_names_unknown_words(model, tmp_path, monkeypatch, capsys):

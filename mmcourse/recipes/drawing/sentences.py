@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.datasets import BACKGROUNDS, POSITIONS, SIZES, Scene, caption_is_true, lexicon
-from mmcourse.datasets.scenes import UnparseableError
+from mmcourse.datasets.scenes import UnparseableError, parse
 from mmcourse.models.text2image import Text2Image
 from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
@@ -92,13 +92,14 @@ def describe(scene: Scene | None) -> str:
     return ", ".join([*things, f"on {scene.background}"])
 
 
-def is_of_the_world(text: str) -> bool:
-    """Whether a sentence is one that scenes are described by."""
+def stood_in_training(text: str) -> bool:
+    """Whether a sentence says size, thing, place and background of one thing, as those in training did."""
     try:
-        text2image.clauses(text)
+        said = parse(text)
     except UnparseableError:
         return False
-    return True
+    (phrase, *others) = said.phrases or (None,)
+    return not others and None not in (phrase, said.position, said.background) and phrase.size is not None
 
 
 def _known(drawer: Text2Image, text: str) -> None:
@@ -113,6 +114,8 @@ def _known(drawer: Text2Image, text: str) -> None:
 
 
 def _true(text: str, scene: Scene | None) -> bool | None:
-    if not is_of_the_world(text):
+    try:
+        parts = text2image.clauses(text)
+    except UnparseableError:
         return None
-    return scene is not None and all(caption_is_true(scene, part) for part in text2image.clauses(text))
+    return scene is not None and all(caption_is_true(scene, part) for part in parts)
