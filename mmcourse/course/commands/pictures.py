@@ -32,7 +32,7 @@ def add_commands(add: Add) -> None:
     draw.add_argument("--words", action="store_true", help="list what can be drawn")
     draw.add_argument("--count", type=int, default=1, help="drawings of each sentence (default: 1)")
     draw.add_argument("--seed", type=int, default=0, help="another one gives other drawings (default: 0)")
-    draw.add_argument("--guidance", type=float, default=3.0, help="how much the sentence is exaggerated (default: 3)")
+    draw.add_argument("--guidance", type=float, default=2.0, help="how much the sentence is exaggerated (default: 2)")
     draw.add_argument("--steps", type=int, default=20, help="steps from noise to the drawing (default: 20)")
     draw.add_argument("--model", type=Path, help="a file of `mmcourse train text2image` (default: the course's own)")
     draw.add_argument("--out", type=Path, help="the PNG file (default: drawing.png here, or the next free name)")

@@ -191,7 +191,7 @@ def evaluate(trained: Trained) -> Quality:
     """How many things that full sentences ask for the reader does not find in the drawings, on validation scenes."""
     reader, more = bundled.load(scene_reader.RECIPE).model, {"scenes": SCENES}
     for split in ("val", "compositional"):
-        texts = [in_full(scene) for scene in simple_scenes(2 * SCENES, split=split)[:SCENES]]
+        texts = [in_full(scene) for scene in simple_scenes(6 * SCENES, split=split)[:SCENES]]
         drawn = trained.model.draw(texts, generator=torch.Generator().manual_seed(0), **SAMPLED)
         for name, share in judge(reader, drawn, texts)._asdict().items():
             more[f"{name} in {split}"] = share
