@@ -30,10 +30,10 @@ def add_commands(add: Add) -> None:
     draw = add("draw", _draw, "draw what a sentence says")
     draw.add_argument("sentences", nargs="*", help='such as "a large cat at the top left on a pink background"')
     draw.add_argument("--words", action="store_true", help="list what can be drawn")
-    draw.add_argument("--count", type=int, default=1, help="drawings of each sentence (default: 1)")
-    draw.add_argument("--seed", type=int, default=0, help="another one gives other drawings (default: 0)")
-    draw.add_argument("--guidance", type=float, default=2.0, help="how much the sentence is exaggerated (default: 2)")
-    draw.add_argument("--steps", type=int, default=20, help="steps from noise to the drawing (default: 20)")
+    draw.add_argument("--count", type=int, help="drawings of each sentence (default: 1)")
+    draw.add_argument("--seed", type=int, help="another one gives other drawings (default: 0)")
+    draw.add_argument("--guidance", type=float, help="how much the sentence is exaggerated (default: 2)")
+    draw.add_argument("--steps", type=int, help="steps from noise to the drawing (default: 20)")
     draw.add_argument("--model", type=Path, help="a file of `mmcourse train text2image` (default: the course's own)")
     draw.add_argument("--out", type=Path, help="the PNG file (default: drawing.png here, or the next free name)")
 
@@ -97,7 +97,8 @@ def _draw(options: argparse.Namespace) -> int:
     if options.words:
         print(sentences.vocabulary())
         return 0
-    asked = {name: getattr(options, name) for name in ("count", "seed", "model", "guidance", "steps")}
+    names = ("count", "seed", "model", "guidance", "steps")
+    asked = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     try:
         drawn = recipes.draw_texts(options.sentences, **asked)
     except recipes.RecipeError as error:

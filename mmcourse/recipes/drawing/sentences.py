@@ -98,8 +98,7 @@ def stood_in_training(text: str) -> bool:
         said = parse(text)
     except UnparseableError:
         return False
-    (phrase, *others) = said.phrases or (None,)
-    return not others and None not in (phrase, said.position, said.background) and phrase.size is not None
+    return len(said.phrases) == 1 and None not in (said.phrases[0].size, said.position, said.background)
 
 
 def _known(drawer: Text2Image, text: str) -> None:
