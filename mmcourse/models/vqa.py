@@ -11,7 +11,6 @@ mark has found is read in two ways:
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from mmcourse.decoding import greedy
 from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig, WordMaps
 from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
-from mmcourse.tokenizer.words import WORDS
 
 METHODS: tuple[Literal["classify", "write"], ...] = ("classify", "write")
 LONGEST_ANSWER = 3  # tokens that are written, <eos> counted
@@ -141,7 +139,7 @@ class VQA(PictureDecoder):
 
     def unknown_words(self, question: str) -> list[str]:
         """The words of a question that the model has never read, in their order."""
-        return [word for word in re.findall(WORDS, question.lower()) if word not in self.tokenizer.ids]
+        return self.tokenizer.unknown_words(question.lower())
 
     def word_maps(self, image: Tensor, question: str, *, layer: int = -1, head: int | None = None) -> WordMaps:
         """Where each word of a question looks in one picture uint8 (3, H, W); the question mark is what answers."""

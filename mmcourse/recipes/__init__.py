@@ -14,17 +14,20 @@ from mmcourse.recipes.engine.base import OPTIONS, Made, Quality, Recipe, RecipeE
 from mmcourse.recipes.engine.bundled import read_manifest
 from mmcourse.recipes.engine.following import Finished, bundle, follow
 from mmcourse.recipes.registry import RECIPES, find, load_trained
+from mmcourse.recipes.seeing.talking import Conversation, Said, talk
 from mmcourse.recipes.vqa import answer_image
 
 __all__ = [
     "OPTIONS",
     "RECIPES",
+    "Conversation",
     "Drawing",
     "Finished",
     "Made",
     "Quality",
     "Recipe",
     "RecipeError",
+    "Said",
     "Trained",
     "answer_image",
     "bundle",
@@ -35,4 +38,5 @@ __all__ = [
     "load_trained",
     "read_manifest",
     "sha256",
+    "talk",
 ]

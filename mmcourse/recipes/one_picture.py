@@ -17,6 +17,7 @@ from mmcourse.recipes.engine.base import Recipe, RecipeError
 
 M = TypeVar("M", bound=SavedModel)
 
+EXAMPLE = "what is at the center?"
 HONEST = (
     "The model learned from scenes of up to three small drawings, of 64 kinds, on a plain background. Photographs and "
     "whatever else it has never seen, and it says something about them all the same."
@@ -35,6 +36,12 @@ def open_picture(path: str | Path) -> Tensor:
         raise RecipeError(f"there is no picture {str(path)!r}") from None
     except OSError as error:
         raise RecipeError(str(error)) from None
+
+
+def check_question(question: str) -> None:
+    """Raises RecipeError for a question without words."""
+    if not question.strip(" \t\n?.!"):
+        raise RecipeError(f'the question is empty; ask for example "{EXAMPLE}"')
 
 
 def open_both(path: str | Path, model: str | Path | None, recipe: Recipe, kind: type[M]) -> tuple[Tensor, M]:

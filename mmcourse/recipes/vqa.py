@@ -29,7 +29,7 @@ from mmcourse.recipes.data.questions import (
 )
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
-from mmcourse.recipes.one_picture import open_both
+from mmcourse.recipes.one_picture import check_question, open_both
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, fit
@@ -138,8 +138,7 @@ def answer_image(
         RecipeError: the picture or the model cannot be read, or the question is too long; one sentence.
     """
     image, answerer = open_both(path, model, RECIPE, VQA)
-    if not question.strip(" ?"):
-        raise RecipeError('the question is empty; ask for example "what is at the center?"')
+    check_question(question)
     try:
         (answer,) = answerer.answer(image[None], [question], method=method, threshold=threshold)
     except ValueError as error:

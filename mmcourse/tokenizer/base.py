@@ -118,6 +118,12 @@ class Tokenizer(ABC):
             mask[i, : len(row)] = True
         return EncodedBatch(ids, mask)
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that become `<unk>`, in their order; none where a tokenizer can spell every word."""
+        if self.unk_id is None:
+            return []
+        return [piece for piece in self._split(text) if self.unk_id in self._piece_ids(piece)]
+
     def decode(self, ids: Iterable[int] | Tensor | int, *, skip_special: bool = False) -> str:
         """The text of a row of ids (a list, or a tensor (T,)); special tokens are written out unless skipped."""
         row = ids.tolist() if isinstance(ids, Tensor) else ids

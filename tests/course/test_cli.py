@@ -59,6 +59,7 @@ def test_without_a_command_it_prints_help(capsys):
         "reset",
         "doctor",
         "train",
+        "chat",
         "release",
         "nbgrader",
         "build",

@@ -234,6 +234,14 @@ def test_what_a_word_is():
         assert split == (["a", "b"] if space not in "\x1c\x1d\x1e\x1f" else [f"a{space}b"]), unicodedata.name(space, "")
 
 
+def test_unknown_words_are_those_that_become_unk():
+    text = "a dog, a <unk> cat, dog"
+    words = WordTokenizer.train(["a cat"])
+    assert words.unknown_words(text) == ["dog", ",", "<", "unk", ">", ",", "dog"]
+    assert words.unknown_words("a cat a") == []
+    assert BytePairTokenizer.train(["a cat"], 300).unknown_words(text) == [], "it spells them"
+
+
 def test_batches_are_padded_on_the_right():
     tokenizer = WordTokenizer.train(["a cat", "a small dog"])
     ids, mask = tokenizer.encode_batch(["a cat", "", "a small dog"], add_special=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from mmcourse.files import expanded
 
 if TYPE_CHECKING:
     from mmcourse import recipes
+    from mmcourse.models.vqa import Answer
 
 
 def add_commands(add: Add) -> None:
@@ -42,7 +44,17 @@ def add_commands(add: Add) -> None:
     ask.add_argument(
         "--write", action="store_true", help="write the answer word by word, instead of choosing from a list"
     )
-    ask.add_argument("--threshold", type=float, default=0.5, help="say nothing below this probability (default: 0.5)")
+    chat = add("chat", _chat, "talk about a picture with a language model that sees it")
+    chat.epilog = (
+        "Without questions here, a conversation begins: a question a line; an empty line, Ctrl-D or Ctrl-C ends it. "
+        "Every question is about the picture alone: the model does not remember earlier ones, nor what it said."
+    )
+    chat.add_argument("image", type=Path, help="the picture's file, of any size")
+    chat.add_argument("questions", nargs="*", help='such as "what is at the center?" or "describe it"')
+    chat.add_argument("--model", type=Path, help="a file of `mmcourse train vlm` (default: the course's own)")
+    below = "say nothing below this probability (default: 0.5)"
+    ask.add_argument("--threshold", type=float, default=0.5, help=below)
+    chat.add_argument("--threshold", type=float, default=0.5, help=f"{below}; a description is always told")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -98,8 +110,7 @@ def _caption(options: argparse.Namespace) -> int:
 def _ask(options: argparse.Namespace) -> int:
     from mmcourse import recipes  # imports torch
 
-    if not 0 <= options.threshold <= 1:
-        raise CourseError(f"--threshold must be from 0 to 1, got {options.threshold:g}")
+    _check_threshold(options.threshold)
     way = "write" if options.write else "classify"
     try:
         answer, strange = recipes.answer_image(
@@ -107,12 +118,74 @@ def _ask(options: argparse.Namespace) -> int:
         )
     except recipes.RecipeError as error:
         raise CourseError(str(error)) from None
-    guess = f"{answer.text} ({answer.probability:.0%})"
-    print(f"I do not know; my best guess is {guess}" if answer.abstains else guess)
-    if strange:
-        print(f"I have never read {', '.join(map(repr, strange))}, so this is about the other words of the question.")
+    _say(answer, strange)
     _be_honest(options.model)
     return 0
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from mmcourse import recipes  # imports torch
+
+    _check_threshold(options.threshold)
+    try:
+        conversation = recipes.talk(options.image, model=options.model)
+        if not options.questions:
+            return _converse(conversation, options)
+        for question in options.questions:
+            said = conversation.ask(question, threshold=options.threshold)
+            _say(said, said.unknown)
+    except recipes.RecipeError as error:
+        raise CourseError(str(error)) from None
+    _be_honest(options.model)
+    return 0
+
+
+def _converse(conversation: recipes.Conversation, options: argparse.Namespace) -> int:
+    """Answers line by line; at a terminal with a prompt, otherwise with nothing but the answers on stdout."""
+    from mmcourse.recipes import RecipeError
+    from mmcourse.recipes.seeing.talking import EXAMPLES, SIDE
+
+    if sys.stdin is None:
+        raise CourseError("there is nothing to read questions from; give them behind the picture")
+    terminal = sys.stdin.isatty()
+    if terminal:
+        with contextlib.suppress(ImportError):  # Windows has none
+            import readline  # noqa: F401  arrow keys, for `input`
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")  # what is no text is a word that nobody has read
+    width, height = conversation.size
+    print(
+        f"{options.image}: {width} × {height} pixels, which the model sees as {SIDE} × {SIDE}.\n"
+        f"Ask for example: {' · '.join(EXAMPLES)}\nAn empty line ends the conversation.",
+        file=None if terminal else sys.stderr,
+    )
+    _be_honest(options.model)
+    try:
+        while (question := input("> " * terminal)).strip():
+            try:
+                said = conversation.ask(question, threshold=options.threshold)
+            except RecipeError as error:
+                print(f"mmcourse: {error}", file=sys.stderr)
+            else:
+                _say(said, said.unknown)
+    except (EOFError, KeyboardInterrupt):
+        print(end="\n" * terminal)  # the prompt's line
+    print(end="Goodbye.\n" * terminal)
+    return 0
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 <= threshold <= 1:
+        raise CourseError(f"--threshold must be from 0 to 1, got {threshold:g}")
+
+
+def _say(answer: Answer | recipes.Said, unknown: list[str]) -> None:
+    """An answer with its probability, and the words of the question that the model has never read."""
+    guess = f"{answer.text or 'nothing'} ({answer.probability:.0%})"
+    print(f"I do not know; my best guess is {guess}" if answer.abstains else guess)
+    if unknown:
+        print(f"I have never read {', '.join(map(repr, unknown))}, so this is about the other words of the question.")
+    sys.stdout.flush()  # whoever reads the other end of a pipe waits for it
 
 
 def _be_honest(model: Path | None) -> None:

@@ -1,0 +1,1 @@
+"""A language model that sees, and talking with it about a picture."""
