@@ -23,7 +23,9 @@ from mmcourse.models.vlm import (
     language_of,
     loss,
     make_projector,
+    merged,
     pack,
+    pack_turns,
     positions_of,
     put_patches,
 )
@@ -172,6 +174,40 @@ def test_what_stands_in_the_padding_does_not_matter(name):
         other = tokens.masked_fill(~mask, TOKENIZER.ids["cat"])
         with torch.no_grad():
             assert torch.equal(model(features, tokens, mask)[mask], model(features, other, mask)[mask])
+
+
+def test_turns_are_learned_answer_by_answer():
+    """One turn is what `pack` gives; with more, each answer is learned after its own request."""
+    one = pack_turns(TOKENIZER, PROMPTS, [[("", answer)] for answer in ANSWERS], patches=PATCHES)
+    assert all(torch.equal(*pair) for pair in zip(one, pack(TOKENIZER, PROMPTS, ANSWERS, patches=PATCHES), strict=True))
+    turns = [[("what is this?", "a cat"), ("a bird?", "no")]]
+    tokens, mask, targets = pack_turns(TOKENIZER, ["<image>"], turns, patches=2, padding_side="left")
+    words = [TOKENIZER.vocabulary[index] for index in tokens[0]]
+    assert " ".join(words) == "<bos> <image> <image> what is this ? a cat <eos> a bird ? no"
+    learned = [(words[place], TOKENIZER.vocabulary[index]) for place, index in enumerate(targets[0]) if index >= 0]
+    assert learned == [("?", "a"), ("a", "cat"), ("cat", "<eos>"), ("?", "no"), ("no", "<eos>")]
+    assert mask.all()
+    with pytest.raises(ValueError, match="prompts has 1 texts, turns 2; want one for each"):
+        pack_turns(TOKENIZER, ["<image>"], turns * 2, patches=2)
+
+
+def test_neighbouring_patches_become_one_word():
+    """A model that merges reads what a model that does not reads of features that were merged beforehand."""
+    torch.manual_seed(2)
+    config = VLMConfig(language=OWN, features=3, patches=16, merge=2)
+    model = VLM(config, TOKENIZER).eval()
+    plain = VLM(replace(config, features=12, patches=4, merge=1), TOKENIZER).eval()
+    plain.load_state_dict(model.state_dict())
+    features = torch.randn(2, 16, 3)
+    table = features.reshape(2, 4, 4, 3)
+    corner = torch.cat((table[:, 2, 2], table[:, 2, 3], table[:, 3, 2], table[:, 3, 3]), dim=1)
+    torch.testing.assert_close(merged(features, 2)[:, 3], corner)
+    tokens, mask, _ = model.pack(["<image> what is this?"] * 2)
+    assert (tokens == model.image_id).sum(dim=1).tolist() == [4, 4]
+    torch.testing.assert_close(model(features, tokens, mask), plain(merged(features, 2), tokens, mask))
+    for wrong in ({"merge": 0}, {"merge": 3}, {"patches": 8}):
+        with pytest.raises(ValueError, match="merge must divide the side of a square of patches"):
+            replace(config, **wrong)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -4,10 +4,10 @@ V is the size of the vocabulary, P the patches of a picture and F their channels
 `mmcourse.attention`.
 """
 
-from mmcourse.models.vlm.eyes import Eyes, make_projector
+from mmcourse.models.vlm.eyes import Eyes, make_projector, merged
 from mmcourse.models.vlm.language import language_of, positions_of
 from mmcourse.models.vlm.model import VLM, Lesson, VLMConfig, loss, put_patches
-from mmcourse.models.vlm.packing import IMAGE, Packed, pack, prompt_ids
+from mmcourse.models.vlm.packing import IMAGE, Packed, pack, pack_turns, prompt_ids
 from mmcourse.models.vlm.writing import Reply, Stepper
 
 __all__ = [
@@ -22,7 +22,9 @@ __all__ = [
     "language_of",
     "loss",
     "make_projector",
+    "merged",
     "pack",
+    "pack_turns",
     "positions_of",
     "prompt_ids",
     "put_patches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor, nn
@@ -53,6 +54,30 @@ class Eyes(nn.Module):
 
 def _fields() -> list[str]:
     return list(PictureDecoderConfig.__dataclass_fields__)
+
+
+def merged(features: Tensor, side: int) -> Tensor:
+    """Squares of side × side patches laid side by side, so that fewer words say the same.
+
+    (B, P, F) -> (B, P / side², F · side²).
+
+    Modern models do it to keep their texts short: Wang et al., "Qwen2-VL" (2024), section 2.1, merge 2 × 2.
+
+    Args:
+        features: of a square grid of patches, row by row; with side = 1 of any patches, which stay as they are.
+
+    >>> import torch
+    >>> merged(torch.arange(16.0).reshape(1, 16, 1), 2)[0]
+    tensor([[ 0.,  1.,  4.,  5.],
+            [ 2.,  3.,  6.,  7.],
+            [ 8.,  9., 12., 13.],
+            [10., 11., 14., 15.]])
+    """
+    if side == 1:
+        return features
+    rows, channels = math.isqrt(features.shape[1]) // side, features.shape[2]
+    grid = features.reshape(-1, rows, side, rows, side, channels).transpose(2, 3)
+    return grid.reshape(len(features), rows * rows, side * side * channels)
 
 
 def make_projector(kind: Projector, features: int, width: int) -> nn.Module:

@@ -8,6 +8,7 @@ every patch, projected, where the text has a placeholder.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from mmcourse.losses import cross_entropy
 from mmcourse.models.base import SavedModel, config_from
 from mmcourse.models.picture_decoder import PictureDecoderConfig
 from mmcourse.models.saving import fill, read_folder
-from mmcourse.models.vlm.eyes import Eyes, Projector, make_projector
+from mmcourse.models.vlm.eyes import Eyes, Projector, make_projector, merged
 from mmcourse.models.vlm.language import Language, language_of, positions_of
 from mmcourse.models.vlm.packing import IMAGE, Packed, image_id_of
 from mmcourse.models.vlm.writing import Writer
@@ -38,6 +39,7 @@ class VLMConfig:
         language: the size of the language model, a `GPTConfig`; or the name of one of transformers, whose weights are
             then not saved with the model.
         features, patches: channels F and number P of the patches of a picture.
+        merge: side of the squares of patches that become one word together, see `merged`.
         projector: "linear", or "mlp" for two layers.
         eyes: the model whose picture side the model sees with, see `Eyes`; None where features come from elsewhere.
     """
@@ -45,6 +47,7 @@ class VLMConfig:
     language: GPTConfig | str
     features: int
     patches: int
+    merge: int = 1
     projector: Projector = "mlp"
     eyes: PictureDecoderConfig | None = None
 
@@ -54,6 +57,14 @@ class VLMConfig:
                 object.__setattr__(self, name, config_from(kind, given))
         if self.features < 1 or self.patches < 1:
             raise ValueError(f"features and patches must be at least 1, got {self.features} and {self.patches}")
+        side = math.isqrt(self.patches)
+        if self.merge < 1 or (self.merge > 1 and (side * side != self.patches or side % self.merge)):
+            raise ValueError(f"merge must divide the side of a square of patches, got {self.merge} for {self.patches}")
+
+    @property
+    def words(self) -> int:
+        """Placeholders that a picture takes in a text."""
+        return self.patches // self.merge**2
 
 
 class VLM(Writer, SavedModel):
@@ -101,7 +112,7 @@ class VLM(Writer, SavedModel):
             raise ValueError("language_model has another size than config.language says; give its own config there")
         if (size := self.language.table.num_embeddings) < len(tokenizer) - (self.image_id == len(tokenizer) - 1):
             raise ValueError(f"tokenizer has {len(tokenizer)} tokens, the language model knows {size}")
-        self.projector = make_projector(config.projector, config.features, self.language.width)
+        self.projector = make_projector(config.projector, config.features * config.merge**2, self.language.width)
         self.eyes = Eyes(config.eyes) if eyes is None and config.eyes is not None else eyes
         if self.eyes is not None:
             self.eyes.requires_grad_(False)
@@ -138,7 +149,7 @@ class VLM(Writer, SavedModel):
         if features is None:
             patches = words.new_zeros(len(words), 0, words.shape[-1])
         else:
-            patches = self.projector(self._checked(features, len(tokens)))
+            patches = self.projector(merged(self._checked(features, len(tokens)), self.config.merge))
         return put_patches(words, tokens, patches, image_id=self.image_id)
 
     def places(self, mask: Tensor) -> Tensor:

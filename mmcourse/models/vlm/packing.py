@@ -73,29 +73,57 @@ def pack(
     ['', '', '', '', 'cat', '<eos>']
     """
     prompts = several_texts(prompts)
-    if padding_side not in ("left", "right"):
-        raise ValueError(f"padding_side must be 'left' or 'right', got {padding_side!r}")
-    if patches < 0:
-        raise ValueError(f"patches must not be negative, got {patches}")
-    if answers is not None and len(answers) != len(prompts):
-        raise ValueError(f"prompts has {len(prompts)} texts, answers {len(answers)}; want one for each")
-    asked = [prompt_ids(tokenizer, prompt, patches=patches) for prompt in prompts]
     if answers is None:
-        return _table(asked, [[IGNORED] * len(row) for row in asked], tokenizer.pad_id, padding_side)
+        asked = [prompt_ids(tokenizer, prompt, patches=patches) for prompt in prompts]
+        return _table([(row, [IGNORED] * len(row)) for row in asked], tokenizer.pad_id, padding_side)
+    if len(answers) != len(prompts):
+        raise ValueError(f"prompts has {len(prompts)} texts, answers {len(answers)}; want one for each")
+    turns = [[("", answer)] for answer in several_texts(answers)]
+    return pack_turns(tokenizer, prompts, turns, patches=patches, padding_side=padding_side)
+
+
+def pack_turns(
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    turns: Sequence[Sequence[tuple[str, str]]],
+    *,
+    patches: int,
+    padding_side: Side = "right",
+) -> Packed:
+    """Conversations of several turns: behind each prompt requests with their answers, each answer with an <eos>.
+
+    Args:
+        prompts: how each begins; see `pack`.
+        turns: requests and answers of each conversation. Only answers are learned.
+
+    >>> from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
+    >>> tokenizer = WordTokenizer.train(["what? cat"], special_tokens=[*SPECIAL_TOKENS, IMAGE])
+    >>> tokens, _, _ = pack_turns(tokenizer, ["<image>"], [[("what?", "cat"), ("cat?", "cat")]], patches=1)
+    >>> [tokenizer.vocabulary[i] for i in tokens[0]]
+    ['<bos>', '<image>', 'what', '?', 'cat', '<eos>', 'cat', '?', 'cat']
+    """
+    if len(turns) != len(prompts):
+        raise ValueError(f"prompts has {len(prompts)} texts, turns {len(turns)}; want one for each")
     if tokenizer.eos_id is None:
         raise ValueError("tokenizer has no <eos>; an answer needs an end")
-    rows, targets = [], []
-    for before, answer in zip(asked, several_texts(answers), strict=True):
-        said = [*tokenizer.encode(answer, spelled=False), tokenizer.eos_id]
-        rows.append(before + said[:-1])
-        # The last token of the prompt is where the answer begins, as each target is the token after.
-        targets.append([IGNORED] * (len(before) - 1) + said)
-    return _table(rows, targets, tokenizer.pad_id, padding_side)
+    rows = []
+    for prompt, exchanges in zip(prompts, turns, strict=True):
+        ids = prompt_ids(tokenizer, prompt, patches=patches)
+        # The last token of a request is where its answer begins, as each target is the token after.
+        targets = [IGNORED] * (len(ids) - 1)
+        for request, answer in exchanges:
+            asked, said = (tokenizer.encode(text, spelled=False) for text in (request, answer))
+            ids += [*asked, *said, tokenizer.eos_id]
+            targets += [IGNORED] * len(asked) + [*said, tokenizer.eos_id]
+        rows.append((ids[:-1], targets))
+    return _table(rows, tokenizer.pad_id, padding_side)
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str, *, patches: int) -> list[int]:
     """The ids of one prompt behind <bos>, with a placeholder for each patch of its picture."""
     image_id = image_id_of(tokenizer)
+    if patches < 0:
+        raise ValueError(f"patches must not be negative, got {patches}")
     before, *others = prompt.split(IMAGE)
     if len(others) > 1:
         raise ValueError(f"a prompt has at most one {IMAGE}, got {len(others)} in {prompt!r}")
@@ -108,7 +136,11 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str, *, patches: int) -> list[int]:
     return ids
 
 
-def _table(rows: list[list[int]], targets: list[list[int]], pad_id: int | None, side: Side) -> Packed:
+def _table(conversations: list[tuple[list[int], list[int]]], pad_id: int | None, side: Side) -> Packed:
+    """Rows of ids and of targets, filled up to one length."""
+    if side not in ("left", "right"):
+        raise ValueError(f"padding_side must be 'left' or 'right', got {side!r}")
+    rows, targets = [ids for ids, _ in conversations], [wanted for _, wanted in conversations]
     longest = max(map(len, rows), default=0)
     if pad_id is None and any(len(row) < longest for row in rows):
         raise ValueError("prompts differ in length, and the tokenizer has no <pad> to fill up the shorter ones")

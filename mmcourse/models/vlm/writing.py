@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.decoding import greedy, sample
-from mmcourse.models.vlm.packing import Packed, Side, pack
+from mmcourse.models.vlm.packing import Packed, Side, pack, pack_turns
 from mmcourse.runtime import evaluating, on_best_device
 
 if TYPE_CHECKING:
@@ -75,7 +75,13 @@ class Writer:
         self: VLM, prompts: Sequence[str], answers: Sequence[str] | None = None, *, padding_side: Side = "right"
     ) -> Packed:
         """Prompts and answers as this model reads them, see `mmcourse.models.vlm.pack`."""
-        return pack(self.tokenizer, prompts, answers, patches=self.config.patches, padding_side=padding_side)
+        return pack(self.tokenizer, prompts, answers, patches=self.config.words, padding_side=padding_side)
+
+    def pack_turns(
+        self: VLM, prompts: Sequence[str], turns: Sequence[Sequence[tuple[str, str]]], *, padding_side: Side = "right"
+    ) -> Packed:
+        """Conversations as this model reads them, see `mmcourse.models.vlm.pack_turns`."""
+        return pack_turns(self.tokenizer, prompts, turns, patches=self.config.words, padding_side=padding_side)
 
     def stepper(self: VLM, features: Tensor | None, prompts: Packed, *, cached: bool = True) -> Stepper:
         """A step function for `mmcourse.decoding` about these pictures and prompts, see `Stepper`."""

@@ -6,11 +6,9 @@ import random
 from functools import cache
 from typing import NamedTuple
 
-import torch
-
 from mmcourse.datasets import Scene, captions, questions, sample_scenes
-from mmcourse.lm import IGNORED, Shifted
-from mmcourse.models.vlm import IMAGE
+from mmcourse.lm import Shifted
+from mmcourse.models.vlm import IMAGE, pack_turns
 from mmcourse.recipes.data import questions as asking
 from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
 
@@ -49,6 +47,11 @@ def exchange(scene: Scene, chance: random.Random) -> Exchange:
     return Exchange(asked.text, asked.answer)
 
 
+def exchanges(scene: Scene, chance: random.Random) -> list[Exchange]:
+    """`TURNS` of them."""
+    return [exchange(scene, chance) for _ in range(TURNS)]
+
+
 class Readings:
     """`batches(step)`: descriptions of scenes that no other step sees, each with `TURNS` exchanges about it.
 
@@ -59,22 +62,7 @@ class Readings:
         self.tokenizer, self.size = tokenizer, size
 
     def __call__(self, step: int) -> Shifted:
-        chance, rows = random.Random(step), []
-        for scene in sample_scenes(self.size, start=step * self.size):
-            rows.append(self.row(in_words(scene, chance), [exchange(scene, chance) for _ in range(TURNS)]))
-        longest = max(len(ids) for ids, _ in rows)
-        inputs = torch.full((len(rows), longest), self.tokenizer.pad_id)
-        targets = torch.full((len(rows), longest), IGNORED)
-        for place, (ids, wanted) in enumerate(rows):
-            inputs[place, : len(ids)], targets[place, : len(ids)] = torch.tensor(ids), torch.tensor(wanted)
-        return Shifted(inputs, targets)
-
-    def row(self, text: str, turns: list[Exchange]) -> tuple[list[int], list[int]]:
-        """The ids of a description with exchanges behind it, and the token that is to follow each."""
-        encode, ids = self.tokenizer.encode, [self.tokenizer.bos_id, *self.tokenizer.encode(text)]
-        wanted = [IGNORED] * (len(ids) - 1)
-        for turn in turns:
-            request, answer = encode(turn.request), [*encode(turn.answer), self.tokenizer.eos_id]
-            ids += [*request, *answer]
-            wanted += [IGNORED] * len(request) + answer
-        return ids[:-1], wanted
+        chance, scenes = random.Random(step), sample_scenes(self.size, start=step * self.size)
+        told = [(in_words(scene, chance), exchanges(scene, chance)) for scene in scenes]
+        packed = pack_turns(self.tokenizer, *zip(*told, strict=True), patches=0)
+        return Shifted(packed.tokens, packed.targets)

@@ -66,7 +66,7 @@ class Conversation(NamedTuple):
 
     def _check_length(self, prompt: str) -> None:
         """Raises RecipeError for a prompt that leaves no room for an answer."""
-        context, patches = self.model.language.context, self.model.config.patches
+        context, patches = self.model.language.context, self.model.config.words
         more = len(prompt_ids(self.model.tokenizer, prompt, patches=patches)) + LONGEST - 1 - (context or math.inf)
         if more > 0:  # the last token of an answer is written, but never read
             asked = len(self.model.tokenizer.encode(prompt.removeprefix(IMAGE), spelled=False))
