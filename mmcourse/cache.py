@@ -94,7 +94,8 @@ def folder_or_build(name: str, key: str, build: Callable[[Path], None]) -> Itera
 
     Args:
         name, key: as of `load_or_build`.
-        build: writes the files into the folder that it is given. Its own errors pass through.
+        build: writes the files into the folder that it is given, and is asked again for another where that cannot be
+            written. Its own errors pass through.
     Returns:
         The folder for a `with` statement. Where nothing can be written to the cache it is a temporary one, gone
         afterwards, and a `CacheWarning` says why.
@@ -113,7 +114,7 @@ def folder_or_build(name: str, key: str, build: Callable[[Path], None]) -> Itera
         return
     with tempfile.TemporaryDirectory() as spare:
         build(Path(spare))  # what was an error of its own is raised here
-        warnings.warn(_cannot_write(path, failure), CacheWarning, stacklevel=4)
+        warnings.warn(_cannot_write(path, failure), CacheWarning, stacklevel=3)
         yield Path(spare)
 
 
