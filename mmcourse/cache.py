@@ -1,16 +1,21 @@
-"""The data cache: things that are made once and read many times, as checked safetensors files.
+"""The data cache: things that are made once and read many times, as checked safetensors files or folders of files.
 
-A file is written beside its place and moved into it in one step, under a lock, with a checksum of its contents, so a
-stopped run, two processes at once or a damaged disk never leave half a file that somebody later believes.
+Each is written beside its place and moved into it in one step, under a lock, with a checksum of its contents, so a
+stopped run, two processes at once or a damaged disk never leave half of it for somebody to believe later.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
+import tempfile
+import uuid
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,10 +24,11 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mmcourse.files import draft_of, expanded
+from mmcourse.files import draft_of, expanded, sha256
 
 Tensors = dict[str, torch.Tensor]
 LOCK_SECONDS = 600
+MADE = "made.json"  # in a folder of the cache: its key and the checksums of its files
 DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -71,6 +77,61 @@ def load_or_build(name: str, key: str, build: Callable[[], Tensors]) -> Tensors:
         lock.release()
 
 
+def sound_folder(name: str, key: str) -> Path | None:
+    """The folder of the cache that `folder_or_build` made with this key, if it is whole and undamaged."""
+    path = cache_dir() / name
+    try:
+        made = json.loads((path / MADE).read_text(encoding="utf-8"))
+        sound = made["key"] == key and all(sha256(path / file) == digest for file, digest in made["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing, or no such JSON
+        return None
+    return path if sound else None
+
+
+@contextmanager
+def folder_or_build(name: str, key: str, build: Callable[[Path], None]) -> Iterator[Path]:
+    """A folder of the cache to read from, built first where it is missing, damaged or of another key.
+
+    Args:
+        name, key: as of `load_or_build`.
+        build: writes the files into the folder that it is given, and is asked again for another where that cannot be
+            written. Its own errors pass through.
+    Returns:
+        The folder for a `with` statement. Where nothing can be written to the cache it is a temporary one, gone
+        afterwards, and a `CacheWarning` says why.
+    """
+    path, failure = cache_dir() / name, None
+    try:
+        if sound_folder(name, key) is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+                if sound_folder(name, key) is None:  # another process may have built it while this one waited
+                    _write_folder(path, key, build)
+    except (OSError, Timeout, NotImplementedError) as error:
+        failure = error
+    if failure is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as spare:
+        build(Path(spare))  # what was an error of its own is raised here
+        warnings.warn(_cannot_write(path, failure), CacheWarning, stacklevel=3)
+        yield Path(spare)
+
+
+def save_tensors(tensors: Tensors, path: Path, facts: dict[str, str]) -> None:
+    """Writes a safetensors file that everybody may read, with facts in its header.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=facts)
+        path.chmod(0o644)  # safetensors writes for the owner alone, but a class may share one cache
+    except SafetensorError as error:  # safetensors wraps the system's own error in text
+        full = "No space left" in str(error) or "os error 28" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+
+
 def writable(folder: Path | None = None) -> str | None:
     """None if files can be written to the cache folder, otherwise one sentence that says why not and what to do."""
     folder = cache_dir() if folder is None else folder
@@ -117,14 +178,25 @@ def _write(path: Path, key: str, tensors: Tensors) -> None:
     """Writes a file in one step. Called under the lock."""
     for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was stopped while it wrote
         left.unlink(missing_ok=True)
-    facts = {"key": key, "checksum": _checksum(tensors)}
+    with draft_of(path) as draft:
+        save_tensors(tensors, draft, {"key": key, "checksum": _checksum(tensors)})
+
+
+def _write_folder(path: Path, key: str, build: Callable[[Path], None]) -> None:
+    """Writes a folder beside its place and moves it there. Called under the lock."""
+    for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was stopped while it wrote
+        shutil.rmtree(left, ignore_errors=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    draft.mkdir()
     try:
-        with draft_of(path) as draft:
-            save_file({name: value.contiguous() for name, value in tensors.items()}, draft, metadata=facts)
-            draft.chmod(0o644)  # safetensors writes for the owner alone, but a class may share one cache
-    except SafetensorError as error:  # safetensors wraps the system's own error in text
-        full = "No space left" in str(error) or "os error 28" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+        build(draft)
+        sums = {file.name: sha256(file) for file in sorted(draft.iterdir())}
+        (draft / MADE).write_text(json.dumps({"key": key, "files": sums}, indent=1), encoding="utf-8")
+        if path.is_dir():
+            shutil.rmtree(path)  # damaged or outdated, and a folder only takes the place of an empty one
+        os.replace(draft, path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _cannot_write(path: Path, error: Exception) -> str:

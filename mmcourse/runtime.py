@@ -141,3 +141,19 @@ def progress(items: Iterable[T], description: str, *, total: int | None = None) 
     (nbval) keeps some two thousand; the ones after that are lost, and with them the news that the cell has ended.
     """
     return tqdm(items, desc=description, total=total, dynamic_ncols=True, mininterval=0.5)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """transformers loads without bars and remarks."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

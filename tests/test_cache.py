@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmcourse import cache
-from mmcourse.cache import CacheWarning, cache_dir, load_or_build, writable
+from mmcourse.cache import CacheWarning, cache_dir, folder_or_build, load_or_build, sound_folder, writable
 
 TENSORS = {
     "bytes": torch.arange(4000, dtype=torch.uint8).reshape(10, 400),
@@ -329,3 +329,87 @@ def test_a_home_folder_of_nobody_is_a_name_like_any_other(monkeypatch):
     for chosen in ("~nobody-of-this-name/cache", "here"):
         monkeypatch.setenv("MMCOURSE_CACHE", chosen)
         assert cache.cache_dir() == Path(chosen)
+
+
+class Writer:
+    """Writes two files into a folder and counts how often it was asked."""
+
+    def __init__(self, error=None):
+        self.error = error
+        self.count = 0
+
+    def __call__(self, place):
+        self.count += 1
+        (place / "words.txt").write_text("a cat", encoding="utf-8")
+        if self.error is not None:
+            raise self.error
+        (place / "numbers.bin").write_bytes(bytes(range(100)))
+
+
+def read(build, key="1"):
+    with folder_or_build("deep/pair", key, build) as found:
+        return (found / "words.txt").read_text(encoding="utf-8"), (found / "numbers.bin").read_bytes()
+
+
+def test_a_folder_is_built_once_then_read(folder):
+    assert sound_folder("deep/pair", "1") is None
+    build = Writer()
+    assert read(build) == read(build) == ("a cat", bytes(range(100)))
+    assert build.count == 1
+    assert sound_folder("deep/pair", "1") == folder / "deep" / "pair"
+    assert sound_folder("deep/pair", "2") is None
+    assert {each.name for each in (folder / "deep").iterdir()} <= {"pair", "pair.lock"}
+    assert read(build, key="2") == read(build, key="2")
+    assert build.count == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("words.txt", b"a bat"),
+        ("numbers.bin", bytes(range(99))),
+        ("numbers.bin", None),
+        ("made.json", b"{"),
+        ("made.json", b"\xff"),
+        ("made.json", b"[]"),
+        ("made.json", b'{"key": "1", "files": 3}'),
+        ("made.json", None),
+    ],
+)
+def test_a_damaged_folder_repairs_itself(folder, name, content):
+    build = Writer()
+    sound = read(build)
+    damaged = folder / "deep" / "pair" / name
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    assert sound_folder("deep/pair", "1") is None
+    assert read(build) == read(build) == sound
+    assert build.count == 2
+
+
+def test_half_a_folder_of_a_stopped_process_is_removed(folder):
+    half = folder / "deep" / "pair.123-abc.part"
+    half.mkdir(parents=True)
+    (half / "words.txt").write_text("a c", encoding="utf-8")
+    assert read(Writer())[0] == "a cat"
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("error", [ValueError("its own"), FileNotFoundError("its own"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_be_built_is_not_there(folder, error):
+    with pytest.raises(type(error)):
+        read(Writer(error))
+    assert {each.name for each in (folder / "deep").iterdir()} <= {"pair.lock"}
+    assert read(Writer())[0] == "a cat"
+
+
+def test_a_folder_lives_for_a_moment_where_nothing_can_be_written(folder):
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "pair").write_text("in the way", encoding="utf-8")
+    with (
+        pytest.warns(CacheWarning, match="is not used because a file stands where a folder") as caught,
+        folder_or_build("deep/pair", "1", Writer()) as found,
+    ):
+        assert (found / "words.txt").read_text(encoding="utf-8") == "a cat"
+    assert caught[0].filename == __file__
+    assert not found.exists()
+    assert (folder / "deep" / "pair").read_text(encoding="utf-8") == "in the way"

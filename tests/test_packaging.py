@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def project():
 @pytest.mark.parametrize("python", ["3.10.13", "3.11.7", "3.12.1", "3.13.0"])
 def test_the_tested_set_has_one_version_of_every_dependency(project, python):
     """For each Python that the course promises, and within the ranges that `pyproject.toml` names."""
-    wanted = map(Requirement, project["project"]["dependencies"] + project["project"]["optional-dependencies"]["test"])
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = map(Requirement, [*project["project"]["dependencies"], *chain.from_iterable(extras)])
     place = {"python_version": python.rpartition(".")[0], "python_full_version": python, "sys_platform": "linux"}
     place |= {"platform_machine": "x86_64", "platform_system": "Linux", "os_name": "posix"}
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]

@@ -1,4 +1,5 @@
-"""Tokenizers: text becomes numbers and back, by characters, words, byte pairs learned from a text, or BERT's pieces.
+"""Tokenizers: text becomes numbers and back, by characters, words, byte pairs learned from a text, BERT's pieces, or as
+another's `tokenizer.json` says.
 
 All of them are saved in the JSON form of the Hugging Face `tokenizers` library, which reads the files and encodes
 alike.
@@ -6,6 +7,7 @@ alike.
 
 from mmcourse.tokenizer.base import SPECIAL_TOKENS, EncodedBatch, Tokenizer
 from mmcourse.tokenizer.byte_pair import BytePairTokenizer, byte_characters, learn_merges, merge_pair
+from mmcourse.tokenizer.hub import HubTokenizer
 from mmcourse.tokenizer.wordpiece import BERT_SPECIAL_TOKENS, WordPieceTokenizer, longest_pieces, split_words
 from mmcourse.tokenizer.words import CharacterTokenizer, WordTokenizer
 
@@ -15,6 +17,7 @@ __all__ = [
     "BytePairTokenizer",
     "CharacterTokenizer",
     "EncodedBatch",
+    "HubTokenizer",
     "Tokenizer",
     "WordPieceTokenizer",
     "WordTokenizer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -95,7 +95,7 @@ class Tokenizer(ABC):
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}; encode_batch takes several texts")
         _check_characters(text)
-        inside = [index for part in self._parts(text, spelled) for index in self._part_ids(part)]
+        inside = self._inside(text, spelled)
         first, last = self._ends() if add_special else ([], [])
         return [self.ids[token] for token in first] + inside + [self.ids[token] for token in last]
 
@@ -152,26 +152,33 @@ class Tokenizer(ABC):
             kind = data["model"]["type"]
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
             raise ValueError(f"{Path(path).name} is no tokenizer file: it holds no JSON with a model") from None
-        fits = [each for each in _kinds(cls) if each.model_type == kind and _same(each.pre_tokenizer, data)]
+        fits = [each for each in _kinds(cls) if each._reads(data)]
         if not fits:
             raise ValueError(f"{Path(path).name} holds a {kind} tokenizer whose parts are not those of {cls.__name__}")
+        return fits[0]._from_data(data, Path(path).name)
+
+    @classmethod
+    def _reads(cls, data: dict[str, Any]) -> bool:
+        """Whether a file holds a tokenizer of this kind; one that says how to pad is another library's."""
+        return cls.model_type == data["model"]["type"] and _same(cls.pre_tokenizer, data) and not data.get("padding")
+
+    @classmethod
+    def _from_data(cls: type[T], data: dict[str, Any], name: str) -> T:
+        """The tokenizer that a file called `name` holds."""
         added = data.get("added_tokens") or []
-        ids = {**data["model"]["vocab"], **{token["content"]: token["id"] for token in added}}
-        vocabulary = sorted(ids, key=ids.__getitem__)
-        if [ids[token] for token in vocabulary] != list(range(len(ids))):
-            raise ValueError(f"{Path(path).name} leaves out ids; they must run from 0 to {len(ids) - 1}")
-        tokenizer = fits[0]._from_model(
+        vocabulary = in_order({**data["model"]["vocab"], **{token["content"]: token["id"] for token in added}}, name)
+        tokenizer = cls._from_model(
             data["model"] | {"normalizer": data.get("normalizer")}, vocabulary, [token["content"] for token in added]
         )
         strange = tokenizer._strange_parts(data)
         if strange:
-            raise ValueError(f"{Path(path).name} has settings that {fits[0].__name__} does not know: {strange}")
+            raise ValueError(f"{name} has settings that {cls.__name__} does not know: {strange}")
         return tokenizer
 
     def _strange_parts(self, data: dict[str, Any]) -> str:
         """The settings in a file that would make `tokenizers` encode otherwise than we do."""
         ours = self._to_json()
-        found = [name for name in ("normalizer", "truncation", "padding") if data.get(name) != ours[name]]
+        found = [name for name in ("normalizer", "truncation") if data.get(name) != ours[name]]
         for name in self.model_settings:
             if (data["model"].get(name) or None) != (ours["model"][name] or None):
                 found.append(f"model.{name}")
@@ -185,6 +192,10 @@ class Tokenizer(ABC):
             if not token["special"] or any(token[flag] for flag in flags)
         ]
         return ", ".join(found)
+
+    def _inside(self, text: str, spelled: bool) -> list[int]:
+        """The ids of a text, without what stands before and behind it."""
+        return [index for part in self._parts(text, spelled) for index in self._part_ids(part)]
 
     def _parts(self, text: str, spelled: bool) -> Iterator[str]:
         """The special tokens that a text spells out, and what the text between them splits into."""
@@ -264,6 +275,14 @@ def several_texts(texts: Iterable[str]) -> list[str]:
     for text in texts:
         _check_characters(text)
     return texts
+
+
+def in_order(ids: Mapping[str, int], name: str) -> list[str]:
+    """The tokens in the order of their ids, which must leave out none; `name` is that of their file."""
+    vocabulary = sorted(ids, key=ids.__getitem__)
+    if [ids[token] for token in vocabulary] != list(range(len(ids))):
+        raise ValueError(f"{name} leaves out ids; they must run from 0 to {len(ids) - 1}")
+    return vocabulary
 
 
 def _check_characters(text: str) -> None:

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mmcourse.files import expanded
+from mmcourse.runtime import silence
 
 PROBE_SECONDS = 4.0
 OFFLINE = {"image": "load_image_encoder('efficientnet-lite0')", "text": "load_text_encoder('minilm')"}
@@ -193,22 +194,6 @@ def _fault(file: Path) -> str | None:
         except SafetensorError:
             return again
     return again if not begin or (begin.startswith(b"PK") and not zipfile.is_zipfile(file)) else None
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """transformers loads without bars and remarks."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def from_folder(network_class: Any, folder: Path, **options: Any) -> nn.Module:
