@@ -71,7 +71,7 @@ EXERCISE = Exercise(
     minutes=10,
     points=2,
     reference=labels,
-    ready_made=(vlm.pack,),
+    ready_made=(vlm.pack, vlm.pack_turns),
     cases=(
         Case(name="four texts with padding", inputs=_inputs(4, 10)),
         Case(name="six longer texts", inputs=_inputs(6, 15)),
