@@ -17,6 +17,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from mmcourse.tokenizer.texts import check_characters, several_texts
+
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<bos>", "<eos>")
 T = TypeVar("T", bound="Tokenizer")
 
@@ -94,7 +96,7 @@ class Tokenizer(ABC):
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}; encode_batch takes several texts")
-        _check_characters(text)
+        check_characters(text)
         inside = self._inside(text, spelled)
         first, last = self._ends() if add_special else ([], [])
         return [self.ids[token] for token in first] + inside + [self.ids[token] for token in last]
@@ -264,33 +266,12 @@ class Tokenizer(ABC):
         """The vocabulary and the settings, as `tokenizers` writes them."""
 
 
-def several_texts(texts: Iterable[str]) -> list[str]:
-    """A list of texts; one lone str is an error, because its characters would be taken for texts."""
-    if isinstance(texts, str):
-        raise TypeError(f"texts must be several texts, got one str; write [{texts[:20]!r}]")
-    texts = list(texts)
-    wrong = next((text for text in texts if not isinstance(text, str)), "")
-    if not isinstance(wrong, str):
-        raise TypeError(f"texts must hold str only, got {type(wrong).__name__} among them")
-    for text in texts:
-        _check_characters(text)
-    return texts
-
-
 def in_order(ids: Mapping[str, int], name: str) -> list[str]:
     """The tokens in the order of their ids, which must leave out none; `name` is that of their file."""
     vocabulary = sorted(ids, key=ids.__getitem__)
     if [ids[token] for token in vocabulary] != list(range(len(ids))):
         raise ValueError(f"{name} leaves out ids; they must run from 0 to {len(ids) - 1}")
     return vocabulary
-
-
-def _check_characters(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[error.start]
-        raise ValueError(f"text holds {half!r} at {error.start}, half of a surrogate pair; remove it") from None
 
 
 def _kinds(cls: type[T]) -> list[type[T]]:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import regex
 
-from mmcourse.tokenizer.base import SPECIAL_TOKENS, Tokenizer, several_texts
+from mmcourse.tokenizer.base import SPECIAL_TOKENS, Tokenizer
+from mmcourse.tokenizer.texts import several_texts
 
 Pair = tuple[int, int]
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from mmcourse.tokenizer.base import SPECIAL_TOKENS, Tokenizer, several_texts
+from mmcourse.tokenizer.base import SPECIAL_TOKENS, Tokenizer
+from mmcourse.tokenizer.texts import several_texts
 
 # Between two of these no language writes a space: Chinese characters and the punctuation that goes with them.
 _CHINESE = "、-〿㐀-䶿一-鿿！-／：-＠［-｀｛-･\U00020000-\U0003ffff"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmcourse.losses import IGNORED
 from mmcourse.tokenizer import Tokenizer
-from mmcourse.tokenizer.base import several_texts
+from mmcourse.tokenizer.texts import several_texts
 
 IMAGE = "<image>"
 Side = Literal["left", "right"]
