@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def make_album(pictures: str | Path, folder: str | Path, *, description: str | N
     names = _names(pictures, leave_out=folder)
     if not names:
         raise RecipeError(f"there is no picture below {pictures}; an index needs {', '.join(sorted(SUFFIXES))} files")
-    known = _known(folder)
+    known, listed = _known(folder)
     wanted = {name: _mark(pictures, name) for name in names}
     missing = [name for name in names if wanted[name] not in known]
     skipped = {name: reason for name in missing if (reason := unreadable(pictures / name)) is not None}
@@ -85,12 +86,14 @@ def make_album(pictures: str | Path, folder: str | Path, *, description: str | N
     kept = [name for name in names if wanted[name] in known]
     if not kept:
         raise RecipeError(f"none of the {len(names)} pictures below {pictures} can be read; the first: {names[0]}")
-    table = torch.stack([known[wanted[name]] for name in kept])
-    index = Index(IndexConfig(width=table.shape[1]))
-    index.add(table)
-    save_index(index, folder, names=[f"{wanted[name]} {name}" for name in kept])
-    for file in (folder / UNFINISHED).glob("*"):
-        file.unlink()
+    marked = [f"{wanted[name]} {name}" for name in kept]
+    if marked != listed:
+        table = torch.stack([known[wanted[name]] for name in kept])
+        index = Index(IndexConfig(width=table.shape[1]))
+        index.add(table)
+        save_index(index, folder, names=marked)
+    if (folder / UNFINISHED).is_dir():
+        shutil.rmtree(folder / UNFINISHED)
     return Indexed(folder, len(kept), len(todo), tuple(f"{name} ({reason})" for name, reason in skipped.items()))
 
 
@@ -166,17 +169,18 @@ def _mark(pictures: Path, name: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
 
 
-def _known(folder: Path) -> dict[str, Tensor]:
-    """The features of what was looked at before, by the marks of the files: of the index, and of a stopped run."""
+def _known(folder: Path) -> tuple[dict[str, Tensor], list[str] | None]:
+    """The features of what was looked at before, by the marks of the files: of the index, and of a stopped run; and
+    the names in the index, if there is one."""
     known: dict[str, Tensor] = {}
     try:
         index, names = load_index(folder)
         known |= {name.split(" ", 1)[0]: index.vectors[row].clone() for row, name in enumerate(names or ())}
     except IndexFileError:
-        known = {}  # none yet, or a damaged one: it is made anew
+        names = None  # none yet, or a damaged one: it is made anew
     for file in sorted((folder / UNFINISHED).glob("*.safetensors")):
         known |= load_file(file)
-    return known
+    return known, names
 
 
 def _keep(folder: Path, marks: Sequence[str], features: Tensor) -> None:

@@ -6,7 +6,6 @@ A map costs no memory until a search looks at it, so an index may be larger than
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -74,14 +73,6 @@ def load_index(folder: str | Path, *, verify: bool = True) -> tuple[Index, list[
     if len(index) != facts["count"]:
         raise IndexFileError(f"the index in {folder} is damaged ({len(index)} vectors of {facts['count']}); {again}")
     return index, facts["names"]
-
-
-def delete_index(folder: str | Path) -> None:
-    """Deletes the folder of an index, and nothing that is none."""
-    folder = expanded(folder)
-    if not (folder / DESCRIPTION).is_file():
-        raise IndexFileError(f"{folder} holds no {DESCRIPTION}, so it is not deleted")
-    shutil.rmtree(folder)
 
 
 def _tables(index: Index) -> dict[str, Tensor]:

@@ -1,5 +1,8 @@
 """Drawing what a reader's own sentences say, and the command that does it."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +14,7 @@ from mmcourse.recipes import RecipeError, draw_texts
 from mmcourse.recipes.data.worlds import scene_tokenizer
 from mmcourse.recipes.drawing import sentences
 
+ROOT = Path(__file__).resolve().parents[2]
 ASKED = "a cat on a pink background"
 
 
@@ -131,6 +135,16 @@ def test_the_command_writes_a_sheet_and_never_over_another(model, tmp_path, monk
     assert run(ASKED, "--model", model, "--out", "drawing.png") == 2
     assert "is there already" in capsys.readouterr().err
     assert (tmp_path / "drawing.png").read_bytes() == before
+
+
+def test_the_examples_of_its_help_and_of_the_readme_are_drawn_as_asked(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in (" ".join(capsys.readouterr().out.split()), readme):
+        (example,) = re.findall(r'(?:such as|mmcourse draw) "([^"]+)"', text)
+        assert run(example, "--out", tmp_path / f"{len(text)}.png") == 0
+        assert ": true\n" in capsys.readouterr().out
 
 
 def test_the_command_says_what_the_reader_sees_and_what_it_never_learned(model, tmp_path, monkeypatch, capsys):

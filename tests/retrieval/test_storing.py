@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mmcourse.retrieval import Index, IndexConfig, IndexFileError, load_index, save_index
-from mmcourse.retrieval.storing import delete_index
 
 
 def make(kind, count=700):
@@ -96,13 +95,3 @@ def test_a_save_that_stops_half_way_leaves_no_index(tmp_path, monkeypatch):
         save_index(make("flat", 300)[0], tmp_path)
     with pytest.raises(IndexFileError, match="holds no index"):
         load_index(tmp_path)
-
-
-def test_only_an_index_is_deleted(tmp_path):
-    (tmp_path / "letters").mkdir()
-    with pytest.raises(IndexFileError, match="not deleted"):
-        delete_index(tmp_path / "letters")
-    save_index(make("flat")[0], tmp_path / "it")
-    delete_index(tmp_path / "it")
-    assert not (tmp_path / "it").exists()
-    assert (tmp_path / "letters").is_dir()

@@ -28,7 +28,7 @@ def add_commands(add: Add) -> None:
     search.add_argument("--sheet", type=Path, help="the contact sheet, a PNG file (default: finds.png in the index)")
 
     draw = add("draw", _draw, "draw what a sentence says")
-    draw.add_argument("sentences", nargs="*", help='such as "a large cat at the top left on a pink background"')
+    draw.add_argument("sentences", nargs="*", help='such as "a large dog at the top left on a pink background"')
     draw.add_argument("--words", action="store_true", help="list what can be drawn")
     draw.add_argument("--count", type=int, help="drawings of each sentence (default: 1)")
     draw.add_argument("--seed", type=int, help="another one gives other drawings (default: 0)")

@@ -8,7 +8,7 @@ sentence of the grammar can be decided, and the entropy of the captions is known
 True
 """
 
-from mmcourse.datasets.scenes.captions import captions, chinese_captions, sample_caption
+from mmcourse.datasets.scenes.captions import captions, chinese_captions, full_phrase, sample_caption
 from mmcourse.datasets.scenes.entropy import CaptionEntropy, caption_entropy, caption_log_prob
 from mmcourse.datasets.scenes.grammar import (
     DIFFICULTIES,
@@ -66,6 +66,7 @@ __all__ = [
     "caption_log_prob",
     "captions",
     "chinese_captions",
+    "full_phrase",
     "held_out_background",
     "held_out_pair",
     "lexicon",

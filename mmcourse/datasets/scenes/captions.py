@@ -58,6 +58,11 @@ def pattern_of(scene: Scene) -> str:
     return "".join(seen.setdefault(thing.noun, "ABC"[len(seen)]) for thing in scene.objects)
 
 
+def full_phrase(thing: SceneObject) -> str:
+    """All that can be said of one object: its size, noun and place."""
+    return f"a {thing.size} {thing.noun} at the {thing.position}"
+
+
 @lru_cache(maxsize=32768)
 def templates(pattern: str, cells: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
     """The five sentences, as tokens, of every scene with this pattern, these cells and these size ranks."""
@@ -68,7 +73,7 @@ def templates(pattern: str, cells: tuple[int, ...], sizes: tuple[int, ...]) -> t
     everything = " and ".join(named) + " on a # background"
     turn = sum(cells) + sum(sizes)  # spreads sentences over the objects; any function of the layout would do
     thing = things[turn % len(things)]
-    placed = f"a {thing.size} {thing.noun} at the {thing.position}"
+    placed = full_phrase(thing)
     if len(things) == 1:
         sized = f"a {thing.size} A on a # background"
         texts = (everything, sized, f"a A at the {thing.position}", placed, f"{placed} on a # background")

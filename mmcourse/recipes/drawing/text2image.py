@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mmcourse.datasets import Scene, caption_is_true, render, sample_scenes
-from mmcourse.datasets.scenes import UnparseableError, parse
+from mmcourse.datasets.scenes import UnparseableError, full_phrase, parse
 from mmcourse.encoders.scene_reader import SceneReader
 from mmcourse.flow import on_line
 from mmcourse.models.text2image import Text2Image, Text2ImageConfig, from_pixels
@@ -57,14 +57,14 @@ def simple_scenes(count: int, *, split: str = "train", start: int = 0) -> list[S
     return [scene for scene in scenes if len(scene.objects) == 1]
 
 
-def in_full(scene: Scene, chance: random.Random | None = None) -> str:
+def in_full(scene: Scene) -> str:
     """The sentence that says everything about a scene of one thing.
 
     >>> in_full(simple_scenes(9)[0])
     'a small door at the top right on a pink background'
     """
     (thing,) = scene.objects
-    return f"a {thing.size} {thing.noun} at the {thing.position} on a {scene.background} background"
+    return f"{full_phrase(thing)} on a {scene.background} background"
 
 
 def clauses(text: str) -> list[str]:
@@ -87,12 +87,11 @@ def clauses(text: str) -> list[str]:
 
 
 class Drawings:
-    """`batches(step)`: scenes that no other step sees, each with a sentence or without one.
+    """`batches(step)`: scenes that no other step sees, each with the sentence that says everything or without one.
 
     Args:
         model: whose tokenizer and size are used.
         scenes: to draw from again and again, instead of new ones; at least `size` of them.
-        say: a true sentence about a scene, chosen by a `random.Random`.
         size: scenes in a batch.
         dropped: share of the scenes that are shown without a sentence.
     """
@@ -102,11 +101,10 @@ class Drawings:
         model: Text2Image,
         *,
         scenes: Sequence[Scene] | None = None,
-        say: Callable[[Scene, random.Random], str] = in_full,
         size: int = BATCH,
         dropped: float = DROPPED,
     ) -> None:
-        self.model, self.scenes, self.say, self.size, self.dropped = model, scenes, say, size, dropped
+        self.model, self.scenes, self.size, self.dropped = model, scenes, size, dropped
 
     def __call__(self, step: int) -> DrawingBatch:
         chance, generator = random.Random(step), torch.Generator().manual_seed(step)
@@ -115,7 +113,7 @@ class Drawings:
         else:
             scenes = chance.sample(self.scenes, self.size)
         images = from_pixels(render(scenes)[0], self.model.config.size)
-        said = ["" if chance.random() < self.dropped else self.say(scene, chance) for scene in scenes]
+        said = ["" if chance.random() < self.dropped else in_full(scene) for scene in scenes]
         noise = torch.randn(images.shape, generator=generator)
         times = torch.rand(len(images), generator=generator)
         return DrawingBatch(images, noise, times, *self.model.tokenize(said))
