@@ -158,6 +158,30 @@ def test_a_new_model_is_as_unsure_as_chance_and_as_big_as_it_says():
     assert model.training, "mean_loss leaves the mode as it was"
 
 
+def test_with_rotary_positions_distances_count_and_places_do_not():
+    """Padding in front moves nothing, order does, a cache changes nothing, and there is no table to learn."""
+    model = gpt(rotary=True)
+    assert model.positions is None
+    assert sum(part.numel() for part in model.parameters()) == model.config.parameters
+    assert gpt().config.parameters - model.config.parameters == SMALL["context"] * SMALL["width"]
+    prompt = tokens(2, 9)
+    mask = torch.ones(2, 14, dtype=torch.bool)
+    mask[:, :5] = False
+    padded = torch.cat((torch.zeros(2, 5, dtype=torch.int64), prompt), dim=1)
+    with torch.no_grad():
+        plain = model(prompt)
+        moved = model.score(model.read(model.embedding(padded), mask=mask))[:, 5:]
+        torch.testing.assert_close(moved, plain, rtol=1e-4, atol=1e-4)
+        assert (model(prompt[:, [1, 0, *range(2, 9)]])[:, -1] - plain[:, -1]).abs().max() > 1e-3
+        cache = model.new_cache()
+        parts = [
+            model(prompt[:, :4], cache=cache),
+            model(prompt[:, 4:5], cache=cache),
+            model(prompt[:, 5:], cache=cache),
+        ]
+    torch.testing.assert_close(torch.cat(parts, dim=1), plain, rtol=1e-4, atol=1e-4)
+
+
 def test_errors_say_what_to_do():
     model = gpt(dropout=0.5)
     with pytest.raises(ValueError, match="reach length 25, the model reads at most 24"):

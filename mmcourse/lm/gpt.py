@@ -1,6 +1,6 @@
 """A small GPT: the decoder of Radford et al., "Language models are unsupervised multitask learners" (GPT-2, 2019).
 
-Pre-norm blocks, learned positions, and one table that both reads tokens and scores them (Press and Wolf, 2017).
+Pre-norm blocks, learned or rotary positions, and one table that reads tokens and scores them (Press and Wolf, 2017).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class GPTConfig:
         width, heads, depth, hidden: of the blocks, see `mmcourse.transformer.TransformerConfig`.
         dropout: of the embeddings and in the blocks.
         activation: as for `FeedForward`; GPT-2 uses "gelu_tanh", an approximation.
+        rotary: turn queries and keys by their positions, in every block, instead of a learned vector a position.
     """
 
     vocabulary_size: int
@@ -36,17 +37,19 @@ class GPTConfig:
     hidden: int | None = None
     dropout: float = 0.0
     activation: str = "gelu"
+    rotary: bool = False
 
     @property
     def stack(self) -> TransformerConfig:
         """The decoder inside."""
         sizes = {"depth": self.depth, "width": self.width, "heads": self.heads, "hidden": self.hidden}
-        return TransformerConfig(**sizes, dropout=self.dropout, activation=self.activation)
+        return TransformerConfig(**sizes, dropout=self.dropout, activation=self.activation, rotary=self.rotary)
 
     @property
     def parameters(self) -> int:
         """How many numbers the model learns; the head shares the table of the embeddings."""
-        return (self.vocabulary_size + self.context) * self.width + self.stack.parameters
+        places = 0 if self.rotary else self.context
+        return (self.vocabulary_size + places) * self.width + self.stack.parameters
 
 
 class GPT(nn.Module):
@@ -61,7 +64,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.positions = LearnedPositions(config.context, config.width)
+        self.positions = None if config.rotary else LearnedPositions(config.context, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = Decoder(config.stack)
         self._initialize()
@@ -103,7 +106,8 @@ class GPT(nn.Module):
 
         Args:
             mask: bool (B, S), True = a token, False = padding; S counts the tokens in the cache and these.
-            positions: int64 (B, T), where each stands; by default each stands behind the one before it.
+            positions: int64 (B, T), where each stands; by default each stands behind the one before it. With rotary
+                positions only distances count, and padding on one side changes none.
             cache: as for `forward`.
         """
         past = len(cache[0]) if cache else 0
@@ -112,7 +116,8 @@ class GPT(nn.Module):
             reached = 1 + int(positions.max())
         if reached > self.config.context:
             raise ValueError(f"tokens reach length {reached}, the model reads at most {self.config.context}; cut them")
-        x = self.positions(x, start=past) if positions is None else x + self.positions.table[positions]
+        if self.positions is not None:
+            x = self.positions(x, start=past) if positions is None else x + self.positions.table[positions]
         if mask is not None:
             # Padding sees itself: a row of attention that sees nothing at all is NaN in some kernels.
             itself = torch.eye(mask.shape[1], dtype=torch.bool, device=x.device)[-x.shape[1] :]  # (T, S)

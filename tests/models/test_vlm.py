@@ -3,6 +3,7 @@
 import doctest
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -55,13 +56,14 @@ def llama():
     return LlamaForCausalLM(LlamaConfig(vocab_size=SIZE, **sizes, **heads, pad_token_id=0))
 
 
-LANGUAGES = {"own": lambda: GPT(OWN), "gpt2": gpt2, "llama": llama}
+SIZES = {"own": OWN, "rotary": replace(OWN, rotary=True)}
+LANGUAGES = {**{name: partial(GPT, size) for name, size in SIZES.items()}, "gpt2": gpt2, "llama": llama}
 
 
 def made(name, seed=0, **changes):
     """A model in evaluation mode whose every weight has a value that a mix-up would show."""
     language_model = LANGUAGES[name]()
-    sizes = {"language": OWN if name == "own" else name, "features": FEATURES, "patches": PATCHES, **changes}
+    sizes = {"language": SIZES.get(name, name), "features": FEATURES, "patches": PATCHES, **changes}
     model = VLM(VLMConfig(**sizes), TOKENIZER, language_model=language_model).eval()
     generator = torch.Generator().manual_seed(seed)
     for path, weight in model.named_parameters():
@@ -120,7 +122,7 @@ def test_placeholders_become_patches_and_words_stay_words(name, projector):
     tokens, _, _ = model.pack(PROMPTS, ANSWERS)
     with torch.no_grad():
         vectors, patches = model.embed(features, tokens), model.projector(features)
-        words = model.language_model.get_input_embeddings()(tokens) if name != "own" else None
+        words = model.language_model.get_input_embeddings()(tokens) if name not in SIZES else None
         words = model.language_model.embedding(tokens) if words is None else words
     for row in range(3):
         places = (tokens[row] == model.image_id).nonzero().flatten().tolist()
@@ -138,7 +140,7 @@ def test_logits_are_those_of_the_language_model_alone(name):
     with torch.no_grad():
         found, plain = model(None, tokens, mask), model.language_model(tokens)
         part = model(None, tokens, mask, columns=torch.tensor([2, 5]))
-    plain = plain if name == "own" else plain.logits
+    plain = plain if name in SIZES else plain.logits
     torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part, found[:, [2, 5]], atol=1e-5, rtol=1e-5)
 

@@ -32,10 +32,10 @@ def test_a_description_says_everything_in_any_order():
     for scene in sample_scenes(300):
         text = in_words(scene, chance)
         for thing in scene.objects:
-            assert f"a {thing.size} {thing.noun} at the {thing.position}" in text
+            assert f"at the {thing.position} a {thing.size} {thing.noun}" in text
         assert text.endswith(f"on a {scene.background} background")
         assert len(text.split()) <= 3 * 7 + 4
-        orders.add(text.startswith(f"a {scene.objects[0].size} {scene.objects[0].noun}"))
+        orders.add(text.startswith(f"at the {scene.objects[0].position} a {scene.objects[0].size} "))
     assert orders == {True, False}
 
 
@@ -62,5 +62,5 @@ def test_only_answers_are_learned(tokenizer):
         steps = zip(wanted[:-1], ids[1:], strict=True)
         assert all(index in (IGNORED, after) or (index, after) == ends for index, after in steps)
         text = tokenizer.decode([index for index in ids if index != tokenizer.pad_id])
-        assert text.startswith("<bos> a ")
+        assert text.startswith("<bos> at the ")
         assert wanted[: text.split().index("background")] == [IGNORED] * text.split().index("background")

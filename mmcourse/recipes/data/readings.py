@@ -7,7 +7,6 @@ from functools import cache
 from typing import NamedTuple
 
 from mmcourse.datasets import Scene, captions, questions, sample_scenes
-from mmcourse.datasets.scenes import full_phrase
 from mmcourse.lm import Shifted
 from mmcourse.models.vlm import IMAGE, pack_turns
 from mmcourse.recipes.data import questions as asking
@@ -34,8 +33,11 @@ def reading_words() -> WordTokenizer:
 
 
 def in_words(scene: Scene, chance: random.Random) -> str:
-    """Everything that a scene shows, thing by thing in any order, and its background."""
-    things = [full_phrase(thing) for thing in scene.objects]
+    """Everything that a scene shows, thing by thing in any order, and its background.
+
+    The noun comes last: who reads from the left then knows, where it stands, all that is said of it.
+    """
+    things = [f"at the {thing.position} a {thing.size} {thing.noun}" for thing in scene.objects]
     chance.shuffle(things)
     return " ".join([*things, f"on a {scene.background} background"])
 
