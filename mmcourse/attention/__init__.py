@@ -22,6 +22,7 @@ from mmcourse.attention.positions import (
     sinusoidal_positions_2d,
 )
 from mmcourse.attention.recording import Recording, record
+from mmcourse.attention.starting import look_back
 
 __all__ = [
     "Attention",
@@ -33,6 +34,7 @@ __all__ = [
     "attention",
     "causal_mask",
     "fused_attention",
+    "look_back",
     "merge_heads",
     "padding_mask",
     "record",

@@ -1,6 +1,7 @@
 """Texts about scenes for a language model that answers: true, complete, and learned from answers alone."""
 
 import random
+from collections import Counter
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mmcourse.datasets import caption_is_true, lexicon, questions, sample_scenes
 from mmcourse.losses import IGNORED
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes.data import readings
-from mmcourse.recipes.data.readings import DESCRIBE, Readings, exchange, in_words, reading_words
+from mmcourse.recipes.data.readings import DESCRIBE, TELL, Readings, exchange, in_words, reading_words, tells_all
 
 
 @pytest.fixture(scope="module")
@@ -27,28 +28,48 @@ def test_it_knows_every_word_and_has_a_place_for_pictures(tokenizer):
     assert all(tokenizer.unk_id not in tokenizer.encode(f"{noun.name} {noun.plural}") for noun in lexicon())
 
 
-def test_a_description_says_everything_in_any_order():
-    chance, orders = random.Random(0), set()
+def test_a_description_says_everything_in_any_order(tokenizer):
+    chance, firsts = random.Random(0), set()
     for scene in sample_scenes(300):
         text = in_words(scene, chance)
+        assert tells_all(scene, text)
+        assert tells_all(scene, tokenizer.decode(tokenizer.encode(text)))
+        assert len(tokenizer.encode(text)) <= 3 * 8 + 4
         for thing in scene.objects:
-            assert f"at the {thing.position} a {thing.size} {thing.noun}" in text
-        assert text.endswith(f"on a {scene.background} background")
-        assert len(text.split()) <= 3 * 7 + 4
-        orders.add(text.startswith(f"at the {scene.objects[0].position} a {scene.objects[0].size} "))
-    assert orders == {True, False}
+            assert f"a {thing.size} {thing.noun} at the {thing.position}," in text
+        assert text.endswith(f", on a {scene.background} background")
+        firsts.add(text.startswith(f"a {scene.objects[0].size} {scene.objects[0].noun} "))
+    assert firsts == {True, False}
 
 
-def test_exchanges_are_right_and_of_both_sorts():
-    chance, captions = random.Random(0), 0
-    for scene in sample_scenes(400):
+def test_whoever_leaves_out_mixes_up_or_adds_has_not_told_all():
+    chance = random.Random(0)
+    scenes = [scene for scene in sample_scenes(400) if len(scene.objects) == 2]
+    for scene in scenes[:60]:
+        first, second = scene.objects
+        background = f"on a {scene.background} background"
+
+        told = [f"a {thing.size} {thing.noun} at the {thing.position}" for thing in scene.objects]
+        assert tells_all(scene, ", ".join([*told[::-1], background]))
+        for wrong in (told[:1], [*told, told[0]], [f"a {first.size} {first.noun} at the {second.position}", told[1]]):
+            assert not tells_all(scene, ", ".join([*wrong, background]))
+        assert not tells_all(scene, ", ".join(told))
+        assert not tells_all(scene, in_words(scenes[-1], chance))
+
+
+def test_exchanges_are_right_and_of_all_sorts():
+    chance, counts = random.Random(0), Counter()
+    for scene in sample_scenes(600):
         turn = exchange(scene, chance)
+        counts[turn.request if turn.request in (DESCRIBE, TELL) else "question"] += 1
         if turn.request == DESCRIBE:
-            captions += 1
             assert caption_is_true(scene, turn.answer)
+        elif turn.request == TELL:
+            assert tells_all(scene, turn.answer)
         else:
             assert turn.answer in {each.answer for each in questions(scene) if each.text == turn.request}
-    assert 0.12 < captions / 400 < 0.28
+    for name, share in ((DESCRIBE, readings.DESCRIBED), (TELL, readings.TOLD)):
+        assert abs(counts[name] / 600 - share) < 0.06
 
 
 def test_only_answers_are_learned(tokenizer):
@@ -62,5 +83,5 @@ def test_only_answers_are_learned(tokenizer):
         steps = zip(wanted[:-1], ids[1:], strict=True)
         assert all(index in (IGNORED, after) or (index, after) == ends for index, after in steps)
         text = tokenizer.decode([index for index in ids if index != tokenizer.pad_id])
-        assert text.startswith("<bos> at the ")
+        assert text.startswith("<bos> a ")
         assert wanted[: text.split().index("background")] == [IGNORED] * text.split().index("background")

@@ -15,12 +15,12 @@ from mmcourse.lm import GPTConfig
 from mmcourse.models import VLM, PictureDecoderConfig, VLMConfig
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes import RECIPES, RecipeError, Said, read_manifest, talk, tiny_lm
-from mmcourse.recipes.data.readings import DESCRIBE, reading_words
+from mmcourse.recipes.data.readings import DESCRIBE, TELL, reading_words
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.one_picture import HONEST
 from mmcourse.recipes.seeing.talking import EXAMPLES, LONGEST
 
-CONTEXT = 100
+CONTEXT = 116
 WHAT, COUNT = EXAMPLES[:2]
 needs_the_file = pytest.mark.skipif("vlm" not in read_manifest(), reason="no trained vlm comes with this course yet")
 
@@ -191,7 +191,7 @@ def test_a_piped_conversation_gives_nothing_but_answers_on_stdout(folder, pictur
     assert piped.out == capsys.readouterr().out
     introduction = piped.err.splitlines()
     assert introduction[0] == f"{picture}: 64 × 64 pixels, which the model sees as 64 × 64."
-    assert introduction[1] == f"Ask for example: {WHAT} · {COUNT} · {DESCRIBE}"
+    assert introduction[1] == f"Ask for example: {WHAT} · {COUNT} · {DESCRIBE} · {TELL}"
     assert ">" not in piped.out
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from mmcourse.datasets import Scene, captions, questions, sample_scenes
+from mmcourse.datasets.scenes import full_phrase
 from mmcourse.lm import Shifted
 from mmcourse.models.vlm import IMAGE, pack_turns
 from mmcourse.recipes.data import questions as asking
 from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
 
-DESCRIBE = "describe it"
-DESCRIBED = 0.2  # share of the exchanges that ask for a caption and not for an answer
+DESCRIBE, TELL = "describe it", "tell everything"
+WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
+# Shares of the exchanges that ask for a caption, and for everything. Whoever tells everything in another order has to
+# know what belongs together, and each word of it is learned: a question has one or two words of answer.
+DESCRIBED, TOLD = 0.12, 0.4
 TURNS = 4  # exchanges about one scene
 
 
@@ -29,22 +35,34 @@ def reading_words() -> WordTokenizer:
     """A tokenizer of captions, questions, answers and descriptions, with a placeholder for pictures."""
     known = asking.question_words().tokenizer.vocabulary
     plain = [word for word in known if word not in SPECIAL_TOKENS]
-    return WordTokenizer.train([" ".join(plain), DESCRIBE], special_tokens=[*SPECIAL_TOKENS, IMAGE])
+    return WordTokenizer.train([" ".join(plain), DESCRIBE, TELL, ","], special_tokens=[*SPECIAL_TOKENS, IMAGE])
 
 
 def in_words(scene: Scene, chance: random.Random) -> str:
-    """Everything that a scene shows, thing by thing in any order, and its background.
-
-    The noun comes last: who reads from the left then knows, where it stands, all that is said of it.
-    """
-    things = [f"at the {thing.position} a {thing.size} {thing.noun}" for thing in scene.objects]
+    """Everything that a scene shows, thing by thing in any order, and its background."""
+    things = [full_phrase(thing) for thing in scene.objects]
     chance.shuffle(things)
-    return " ".join([*things, f"on a {scene.background} background"])
+    return _told(things, scene)
+
+
+def tells_all(scene: Scene, text: str) -> bool:
+    """Whether a text is one that `in_words` may give, complete, true, and nothing besides; blanks before commas do not
+    count, as `decode` leaves them."""
+    orders = itertools.permutations(map(full_phrase, scene.objects))
+    return any(text.replace(" ,", ",") == _told(order, scene) for order in orders)
+
+
+def _told(things: Sequence[str], scene: Scene) -> str:
+    """Commas say which place belongs to which thing."""
+    return ", ".join([*things, f"on a {scene.background} background"])
 
 
 def exchange(scene: Scene, chance: random.Random) -> Exchange:
-    """One thing that can be asked about a scene: a caption, or the answer to a question of any kind."""
-    if chance.random() < DESCRIBED:
+    """One thing that can be asked about a scene: everything, a caption, or a question of any kind, with its answer."""
+    kind = chance.random()
+    if kind < TOLD:
+        return Exchange(TELL, in_words(scene, chance))
+    if kind < TOLD + DESCRIBED:
         return Exchange(DESCRIBE, chance.choice(captions(scene)))
     (asked,) = asking.draw_questions(questions(scene), 1, chance)
     return Exchange(asked.text, asked.answer)

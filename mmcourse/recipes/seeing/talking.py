@@ -11,14 +11,13 @@ from torch import Tensor
 from mmcourse.models.vlm import IMAGE, VLM, prompt_ids
 from mmcourse.pictures import square
 from mmcourse.recipes.data.captions import SIDE
-from mmcourse.recipes.data.readings import DESCRIBE
-from mmcourse.recipes.data.worlds import CONTEXT
+from mmcourse.recipes.data.readings import DESCRIBE, TELL, WITHOUT_MARK
 from mmcourse.recipes.engine.base import RecipeError
 from mmcourse.recipes.one_picture import EXAMPLE, check_question, open_model, open_picture
 from mmcourse.recipes.registry import find
+from mmcourse.recipes.seeing.exam import LONGEST
 
-EXAMPLES = (EXAMPLE, "how many objects are there?", DESCRIBE)
-LONGEST = CONTEXT  # tokens of an answer, the longest caption among them
+EXAMPLES = (EXAMPLE, "how many objects are there?", DESCRIBE, TELL)
 
 
 class Said(NamedTuple):
@@ -45,7 +44,7 @@ class Conversation(NamedTuple):
     size: tuple[int, int]
 
     def ask(self, question: str, *, threshold: float = 0.0) -> Said:
-        """Answers a question, or "describe it"; capitals and the mark at the end do not matter.
+        """Answers a question, "describe it" or "tell everything"; capitals and the mark at the end do not matter.
 
         Args:
             threshold: below this probability the model abstains; its guess is told all the same. Never for a
@@ -61,7 +60,7 @@ class Conversation(NamedTuple):
         except ValueError as error:
             raise RecipeError(str(error)) from None
         probability = math.exp(reply.log_probability)
-        abstains = text != DESCRIBE and probability < threshold
+        abstains = text not in WITHOUT_MARK and probability < threshold
         return Said(reply.text, probability, abstains, self.model.tokenizer.unknown_words(text))
 
     def _check_length(self, prompt: str) -> None:
@@ -94,7 +93,7 @@ def talk(path: str | Path, *, model: str | Path | None = None) -> Conversation:
 
 
 def _as_learned(question: str) -> str:
-    """A question as those in training are written: small letters, one question mark, or "describe it" without one."""
+    """A question as those in training are written: small letters, one question mark, or a request without one."""
     words = " ".join(question.lower().split()).rstrip("?.! ")
     # The one picture is not the reader's to place: a placeholder that is typed is text.
-    return DESCRIBE if words == DESCRIBE else f"{words}?".replace(IMAGE, "< image >")
+    return words if words in WITHOUT_MARK else f"{words}?".replace(IMAGE, "< image >")

@@ -1,0 +1,88 @@
+"""answer-lm: a GPT that reads what a scene shows, told in words, and answers questions about it; it never sees one.
+
+A language model that sees can begin with it: what stands before a question is then a picture.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import nn
+
+from mmcourse.attention import look_back
+from mmcourse.lm import GPT, GPTConfig
+from mmcourse.models.vlm import VLM, VLMConfig
+from mmcourse.recipes import tiny_lm
+from mmcourse.recipes.data.readings import Readings, in_words, reading_words
+from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.seeing.exam import SCENES, exam, mistakes
+from mmcourse.runtime import seed_everything
+from mmcourse.tokenizer import WordTokenizer
+from mmcourse.train import Checkpointing, fit
+
+CONTEXT = 160  # tokens: a description has at most 31, four exchanges at most 120
+BATCH = 40
+LEARNING_RATE = 1e-3
+
+
+def train(*, steps: int, checkpoint: Path) -> Made:
+    tokenizer = reading_words()
+    size = GPTConfig(vocabulary_size=len(tokenizer), context=CONTEXT, width=128, heads=4, depth=3, rotary=True)
+    config = {"model": asdict(size), "vocabulary": tokenizer.vocabulary, "special_tokens": tokenizer.special_tokens}
+    seed_everything(0)
+    model = new(config)
+    history = fit(
+        model, tiny_lm.loss, Readings(tokenizer, size=BATCH), steps=steps, learning_rate=LEARNING_RATE,
+        checkpoint=Checkpointing(checkpoint, 50), description="answer-lm",
+    )  # fmt: skip
+    return Made(model, config, history.seconds)
+
+
+def new(config: Facts) -> GPT:
+    """A model that has read nothing, begun so that it learns in thousands of steps what belongs together in a text.
+
+    Its first heads look one to four tokens back, its weights are larger than GPT-2's, and its words lie far apart: with
+    a smaller table a step of the optimizer moves words by much of their size.
+    """
+    model = build(config)[0]
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=model.config.width**-0.5)
+    nn.init.normal_(model.embedding.weight, std=0.3)
+    look_back(model.decoder.blocks[0].attention, list(range(1, 1 + model.config.heads)))
+    return model
+
+
+def build(config: Facts) -> tuple[GPT, WordTokenizer]:
+    tokenizer = WordTokenizer(config["vocabulary"], config["special_tokens"])
+    return GPT(GPTConfig(**config["model"])), tokenizer
+
+
+def reader(trained: Trained) -> VLM:
+    """The language model as a `VLM` that is shown no pictures."""
+    model: GPT = trained.model
+    return VLM(VLMConfig(language=model.config, features=1, patches=1), trained.tokenizer, language_model=model).eval()
+
+
+def evaluate(trained: Trained) -> Quality:
+    """The mean over all kinds of questions of how many it answers wrong after reading, on validation scenes."""
+    chance, more, model = random.Random(0), {}, reader(trained)
+    for split in ("val", "compositional"):
+        sheet = exam(SCENES, split=split)
+        told = [in_words(scene, chance) for scene in sheet.scenes]
+        more |= mistakes(model, None, sheet, begin=told, split=split)
+    return Quality(
+        "questions answered wrong, mean over kinds", more.pop("wrong in val"), 0.05, more | {"scenes": SCENES}
+    )
+
+
+RECIPE = Recipe(
+    name="answer-lm",
+    about="a GPT that answers questions about scenes that it reads in words",
+    steps=6_000,
+    train=train,
+    build=build,
+    evaluate=evaluate,
+)
