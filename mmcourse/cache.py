@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -186,17 +185,13 @@ def _write_folder(path: Path, key: str, build: Callable[[Path], None]) -> None:
     """Writes a folder beside its place and moves it there. Called under the lock."""
     for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was stopped while it wrote
         shutil.rmtree(left, ignore_errors=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
-    draft.mkdir()
-    try:
+    with draft_of(path) as draft:
+        draft.mkdir()
         build(draft)
         sums = {file.name: sha256(file) for file in sorted(draft.iterdir())}
         (draft / MADE).write_text(json.dumps({"key": key, "files": sums}, indent=1), encoding="utf-8")
         if path.is_dir():
-            shutil.rmtree(path)  # damaged or outdated, and a folder only takes the place of an empty one
-        os.replace(draft, path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(path)  # damaged or outdated
 
 
 def _cannot_write(path: Path, error: Exception) -> str:

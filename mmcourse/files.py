@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ def expanded(path: str | Path) -> Path:
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; the file there takes the place of `path` when the block ends without an error.
+    """A path beside `path` to write to; what is there takes the place of `path` when the block ends without an error.
+
+    A file, or a folder, which takes the place of nothing but an empty one.
 
     The name, `{name}.{process}-{random}.part`, is nobody else's; what a killed process leaves matches `{name}.*.part`.
     The folder must be there.
@@ -30,7 +33,10 @@ def draft_of(path: Path) -> Iterator[Path]:
         yield draft
         os.replace(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def write_in_one_step(path: Path, content: bytes | str) -> None:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mmcourse.datasets import Question, make_scenes, questions
 from mmcourse.losses import IGNORED, cross_entropy
-from mmcourse.metrics import accuracy_by_kind
 from mmcourse.models.captioner import Captioner
 from mmcourse.models.vqa import METHODS, VQA, Answer, VQAConfig
 from mmcourse.recipes import captioner
@@ -26,6 +25,7 @@ from mmcourse.recipes.data.questions import (
     QuestionBatch,
     draw_questions,
     question_words,
+    wrong_by_kind,
 )
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, RecipeError, Trained
@@ -102,11 +102,8 @@ def evaluate(trained: Trained) -> Quality:
         memory, flat = model.remember(batch.images), [each for row in asked for each in row]
         for way in METHODS:
             found = answer_all(model, memory, asked, way)
-            right = torch.tensor([one.text == each.answer for one, each in zip(found, flat, strict=True)])
-            kinds = accuracy_by_kind(right, [each.kind for each in flat])
-            name = "" if way == "classify" else " in writing"
-            more |= {f"{kind} wrong{name} in {split}": 1 - value.accuracy for kind, value in kinds.items()}
-            more[f"wrong{name} in {split}"] = 1 - sum(value.accuracy for value in kinds.values()) / len(kinds)
+            written = "" if way == "classify" else " in writing"
+            more |= wrong_by_kind([one.text for one in found], flat, f"wrong{written} in {split}")
     value = more.pop("wrong in val")
     return Quality("questions answered wrong, mean over kinds", value, 0.04, more | {"scenes": SCENES})
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmcourse.datasets import Question, Scene, make_scenes, questions, sample_scenes
 from mmcourse.losses import IGNORED
+from mmcourse.metrics import accuracy_by_kind
 from mmcourse.models.vqa import VQA
 from mmcourse.recipes.data import worlds
 from mmcourse.tokenizer import Tokenizer, WordTokenizer
@@ -44,6 +45,14 @@ def draw_questions(asked: Sequence[Question], count: int, chance: random.Random)
     for each in asked:
         kinds.setdefault(each.kind, []).append(each)
     return [chance.choice(kinds[chance.choice(list(kinds))]) for _ in range(count)]
+
+
+def wrong_by_kind(said: Sequence[str], asked: Sequence[Question], name: str) -> dict[str, float]:
+    """Shares of wrong answers: `f"{kind} {name}"` of the questions of each kind, and as `name` the mean over kinds."""
+    right = torch.tensor([text == each.answer for text, each in zip(said, asked, strict=True)])
+    kinds = accuracy_by_kind(right, [each.kind for each in asked])
+    found = {f"{kind} {name}": 1 - value.accuracy for kind, value in kinds.items()}
+    return found | {name: 1 - sum(value.accuracy for value in kinds.values()) / len(kinds)}
 
 
 class QuestionBatch(NamedTuple):

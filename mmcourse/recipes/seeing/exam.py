@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from mmcourse.datasets import Question, Scene, caption_is_true, lexicon, questions, sample_scenes
-from mmcourse.metrics import accuracy_by_kind
 from mmcourse.models.vlm import IMAGE, VLM
-from mmcourse.recipes.data.questions import draw_questions
+from mmcourse.recipes.data.questions import draw_questions, wrong_by_kind
 from mmcourse.recipes.data.readings import DESCRIBE, TELL, tells_all
 
 T = TypeVar("T")
@@ -91,10 +90,7 @@ def mistakes(
         return _flat(answer_all(model, features, requests, begin=begin))
 
     asked, said = _flat(sheet.asked), answers([[each.text for each in about] for about in sheet.asked])
-    right = torch.tensor([text == each.answer for text, each in zip(said, asked, strict=True)])
-    kinds = accuracy_by_kind(right, [each.kind for each in asked])
-    found = {f"{kind} wrong in {split}": 1 - value.accuracy for kind, value in kinds.items()}
-    found[f"wrong in {split}"] = 1 - sum(value.accuracy for value in kinds.values()) / len(kinds)
+    found = wrong_by_kind(said, asked, f"wrong in {split}")
     for how, rows in sheet.probes.items():
         probes, said = _flat(rows), answers([[probe.text for probe in about] for about in rows])
         wrong = [(text == "yes") != probe.there for text, probe in zip(said, probes, strict=True)]
