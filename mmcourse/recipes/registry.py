@@ -8,9 +8,9 @@ from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, vqa
 from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
-from mmcourse.recipes.seeing import answer_lm
+from mmcourse.recipes.seeing import answer_lm, vlm
 
-MODULES = (tiny_lm, patches, clip, captioner, matcher, vqa, scene_reader, text2image, answer_lm)
+MODULES = (tiny_lm, patches, clip, captioner, matcher, vqa, scene_reader, text2image, answer_lm, vlm)
 RECIPES: dict[str, Recipe] = {module.RECIPE.name: module.RECIPE for module in MODULES}
 
 

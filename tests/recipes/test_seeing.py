@@ -20,7 +20,7 @@ from mmcourse.train import fit
 
 WORDS = reading_words()
 CONFIG = {
-    "model": asdict(GPTConfig(vocabulary_size=len(WORDS), context=160, width=32, heads=2, depth=2, rotary=True)),
+    "model": asdict(GPTConfig(vocabulary_size=len(WORDS), context=260, width=32, heads=2, depth=2, rotary=True)),
     "vocabulary": WORDS.vocabulary,
     "special_tokens": WORDS.special_tokens,
 }

@@ -1,4 +1,4 @@
-"""Texts about scenes for a language model that answers: a description in words, and questions about it."""
+"""Texts about scenes for a language model that answers: a description in few words, and questions about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from mmcourse.datasets import Scene, captions, questions, sample_scenes
-from mmcourse.datasets.scenes import full_phrase
+from mmcourse.datasets import Scene, SceneObject, captions, questions, sample_scenes
 from mmcourse.lm import Shifted
 from mmcourse.models.vlm import IMAGE, pack_turns
 from mmcourse.recipes.data import questions as asking
@@ -18,9 +17,10 @@ from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
 DESCRIBE, TELL = "describe it", "tell everything"
 WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
 # Shares of the exchanges that ask for a caption, and for everything. Whoever tells everything in another order has to
-# know what belongs together, and each word of it is learned: a question has one or two words of answer.
-DESCRIBED, TOLD = 0.12, 0.4
-TURNS = 4  # exchanges about one scene
+# know what belongs together, and each word of it is learned; yet questions, of one or two words of answer, are what a
+# model learns last, so most exchanges are questions, and there are many of them about each scene.
+DESCRIBED, TOLD = 0.06, 0.1
+TURNS = 12
 
 
 class Exchange(NamedTuple):
@@ -39,8 +39,8 @@ def reading_words() -> WordTokenizer:
 
 
 def in_words(scene: Scene, chance: random.Random) -> str:
-    """Everything that a scene shows, thing by thing in any order, and its background."""
-    things = [full_phrase(thing) for thing in scene.objects]
+    """Everything that a scene shows, as in a list of notes: thing by thing in any order, and its background."""
+    things = [_noted(thing) for thing in scene.objects]
     chance.shuffle(things)
     return _told(things, scene)
 
@@ -48,13 +48,17 @@ def in_words(scene: Scene, chance: random.Random) -> str:
 def tells_all(scene: Scene, text: str) -> bool:
     """Whether a text is one that `in_words` may give, complete, true, and nothing besides; blanks before commas do not
     count, as `decode` leaves them."""
-    orders = itertools.permutations(map(full_phrase, scene.objects))
+    orders = itertools.permutations(map(_noted, scene.objects))
     return any(text.replace(" ,", ",") == _told(order, scene) for order in orders)
+
+
+def _noted(thing: SceneObject) -> str:
+    return f"{thing.size} {thing.noun} {thing.position}"
 
 
 def _told(things: Sequence[str], scene: Scene) -> str:
     """Commas say which place belongs to which thing."""
-    return ", ".join([*things, f"on a {scene.background} background"])
+    return ", ".join([*things, f"{scene.background} background"])
 
 
 def exchange(scene: Scene, chance: random.Random) -> Exchange:

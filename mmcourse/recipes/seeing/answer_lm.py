@@ -22,8 +22,8 @@ from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, fit
 
-CONTEXT = 160  # tokens: a description has at most 31, four exchanges at most 120
-BATCH = 40
+CONTEXT = 260  # tokens: a description and twelve of the longest exchanges take 258
+BATCH = 28
 LEARNING_RATE = 1e-3
 
 
