@@ -22,7 +22,7 @@ from mmcourse.attention.positions import (
     sinusoidal_positions_2d,
 )
 from mmcourse.attention.recording import Recording, record
-from mmcourse.attention.starting import look_back
+from mmcourse.attention.starting import look_back, look_for_alike
 
 __all__ = [
     "Attention",
@@ -35,6 +35,7 @@ __all__ = [
     "causal_mask",
     "fused_attention",
     "look_back",
+    "look_for_alike",
     "merge_heads",
     "padding_mask",
     "record",

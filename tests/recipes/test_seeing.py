@@ -111,7 +111,7 @@ def test_a_new_reader_looks_back_and_a_run_gives_one_that_loads(tmp_path):
     model = answer_lm.new(made.config).eval()
     text = torch.randint(len(made.config["vocabulary"]), (1, 30), generator=torch.Generator().manual_seed(0))
     first = next(iter(record(model, text).maps.values()))[0]  # (H, T, T)
-    assert [int(head[20].argmax()) for head in first] == [19, 18, 17, 16]
+    assert all(head.diagonal(-back).mean() > 0.5 for back, head in enumerate(first, start=1))
     path = tmp_path / "answer-lm.safetensors"
     write_trained(path, answer_lm.RECIPE, made, steps=2)
     reader = answer_lm.reader(recipes.load_trained("answer-lm", path=path))

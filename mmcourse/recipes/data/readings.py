@@ -19,7 +19,7 @@ WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
 # Shares of the exchanges that ask for a caption, and for everything. Whoever tells everything in another order has to
 # know what belongs together, and each word of it is learned; yet questions, of one or two words of answer, are what a
 # model learns last, so most exchanges are questions, and there are many of them about each scene.
-DESCRIBED, TOLD = 0.06, 0.1
+DESCRIBED, TOLD = 0.06, 0.06
 TURNS = 12
 
 
