@@ -142,7 +142,7 @@ class Matcher(PictureTextModel):
         return torch.cat(found).unflatten(0, (len(images), len(texts)))
 
     def _views(self, images: Tensor, tokens: Tensor, mask: Tensor | None) -> Views:
-        if len(images) != len(tokens):
+        if images.shape[0] != tokens.shape[0]:
             raise ValueError(f"images has {len(images)} samples, tokens {len(tokens)}; want one text a picture")
         seen, said = self.image_encoder(images), self.text_encoder(tokens, mask)
         return Views(image_tokens=seen.tokens, text_tokens=said.tokens, image_mask=seen.mask, text_mask=said.mask)

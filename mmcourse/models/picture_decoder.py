@@ -126,13 +126,14 @@ class PictureDecoder(SavedModel):
                 then rows 0 to n − 1 are about the first, and so on.
         """
         memory, x = self._memory(images), self._embed(tokens, 0)
-        each, rest = divmod(len(tokens), max(len(memory), 1))
-        if rest or not each:
-            raise ValueError(f"tokens has {len(tokens)} rows for {len(memory)} pictures; want as many for each")
+        rows, pictures = tokens.shape[0], memory.shape[0]  # no len(), which an export would take for a constant
+        each = rows // max(pictures, 1)
+        if each * pictures != rows or not each:
+            raise ValueError(f"tokens has {rows} rows for {pictures} pictures; want as many for each")
         # The rows about one picture are read side by side, so that its patches are projected once; none sees another.
         apart = torch.eye(each, dtype=torch.bool, device=x.device).repeat_interleave(tokens.shape[1], dim=0)
         mask = None if each == 1 else apart.repeat_interleave(tokens.shape[1], dim=1)  # (n, n) -> (n·T, n·T)
-        x = self.decoder(x.reshape(len(memory), -1, x.shape[-1]), memory, mask=mask)  # (B·n, T, C) -> (B, n·T, C)
+        x = self.decoder(x.reshape(pictures, -1, x.shape[-1]), memory, mask=mask)  # (B·n, T, C) -> (B, n·T, C)
         return x.reshape(*tokens.shape, -1)
 
     def score(self, features: Tensor) -> Tensor:
