@@ -1,6 +1,7 @@
 """On machines without a GPU: fake CUDA tensors, which refuse a mix of devices, go through every public module.
 
-Left out is what looks at values, such as the check of targets in `cross_entropy`: fake tensors have none.
+Left out is what looks at values, such as the check of targets in `cross_entropy`: fake tensors have none. So is what
+goes backward, which torch does on a real device alone.
 """
 
 import pytest
@@ -21,6 +22,14 @@ from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig
 from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
+from mmcourse.interpret import (
+    center_map,
+    effects,
+    leave_one_out,
+    occlusion,
+    random_map,
+    rollout_map,
+)
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.losses import info_nce, sigmoid_loss
 from mmcourse.models import (
@@ -141,6 +150,21 @@ def test_captioner_and_matcher():
     on_gpu(captioner.eval().stepper(captioner.memory(pictures()))(tokens))
     options = {"image_options": {"width": 16}, "text_options": {"width": 16}, "width": 16}
     on_gpu(there(lambda: Matcher(MatcherConfig(**options), WORDS))(tensors(2, 64, 16), tokens, mask))
+
+
+def test_maps_of_what_a_score_depends_on():
+    config = ViTConfig(image_size=16, patch_size=8, width=16, depth=1, heads=2)
+    vit, images = there(lambda: ViT(config)), tensors(2, 3, 16, 16)
+
+    def score(images):
+        return vit(images)[:, 0]
+
+    on_gpu(occlusion(score, images, size=8))
+    on_gpu(rollout_map(vit, images))
+    on_gpu(effects(score, images, images[:, None]))
+    on_gpu(leave_one_out(lambda tokens: tokens.float().mean(dim=1), ids()[0]))
+    on_gpu(center_map(images))
+    on_gpu(random_map(images))
 
 
 def test_losses_and_pooling():

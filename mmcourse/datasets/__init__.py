@@ -43,11 +43,13 @@ from mmcourse.datasets.scenes import (
     questions,
     rate_captions,
     related,
+    removals,
     render,
     sample_caption,
     sample_scene,
     sample_scenes,
     size_order,
+    without,
 )
 from mmcourse.datasets.scenes.sprites import sheet
 from mmcourse.datasets.transforms import Preprocessing, augment
@@ -97,12 +99,14 @@ __all__ = [
     "rate_captions",
     "read_image",
     "related",
+    "removals",
     "render",
     "sample_caption",
     "sample_scene",
     "sample_scenes",
     "size_order",
     "square",
+    "without",
 ]
 
 

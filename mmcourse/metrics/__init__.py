@@ -22,6 +22,7 @@ from mmcourse.metrics.classification import (
     reliability,
     top_k_accuracy,
 )
+from mmcourse.metrics.correlation import spearman
 from mmcourse.metrics.hallucination import Invented, Probes, invented, probes
 from mmcourse.metrics.retrieval import Retrieval, mean_average_precision, median_rank, recall_at_k, retrieval
 
@@ -55,6 +56,7 @@ __all__ = [
     "retrieval",
     "risk_coverage",
     "rouge_l",
+    "spearman",
     "top_k_accuracy",
     "vqa_accuracy",
 ]

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from mmcourse.datasets import SceneBatch, lexicon, make_scenes, rate_captions
 from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.interpret import pointing as peak_inside
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
-from mmcourse.pictures import covered
 from mmcourse.recipes.data.captions import LONGEST, CaptionBatch, Drawn, FreshScenes, Texts, collect
 from mmcourse.recipes.data.worlds import CONTEXT, scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
@@ -183,8 +183,8 @@ def pointing(
         for word, weights in zip(words, maps, strict=True):
             named = [index for index, thing in enumerate(scene.objects) if thing.noun == nouns.get(word)]
             if named:
-                share = covered(masks[named].any(dim=0)[None], weights.shape).flatten()
-                hits.append(bool(share[weights.argmax()] >= COVERED))
+                mask = masks[named].any(dim=0)
+                hits.append(bool(peak_inside(weights[None].cpu(), mask[None], share=COVERED)))
     return hits
 
 

@@ -8,6 +8,7 @@ sentence of the grammar can be decided, and the entropy of the captions is known
 True
 """
 
+from mmcourse.datasets.scenes.arrange import removals, without
 from mmcourse.datasets.scenes.captions import captions, chinese_captions, full_phrase, sample_caption
 from mmcourse.datasets.scenes.entropy import CaptionEntropy, caption_entropy, caption_log_prob
 from mmcourse.datasets.scenes.grammar import (
@@ -76,9 +77,11 @@ __all__ = [
     "questions",
     "rate_captions",
     "related",
+    "removals",
     "render",
     "sample_caption",
     "sample_scene",
     "sample_scenes",
     "size_order",
+    "without",
 ]

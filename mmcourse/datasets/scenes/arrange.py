@@ -1,13 +1,16 @@
-"""Scenes that are arranged by hand instead of drawn by chance."""
+"""Scenes that are arranged by hand instead of drawn by chance, and scenes from which a thing is taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from mmcourse.datasets.scenes.grammar import CELL_CENTERS, Scene, SceneObject
 from mmcourse.datasets.scenes.lexicon import BACKGROUNDS, POSITIONS, SIDE, SIZES, lexicon, noun_numbers
+from mmcourse.datasets.scenes.render import render
 from mmcourse.datasets.scenes.sprites import SIDES, sheet
 
 
@@ -53,3 +56,28 @@ def arrange(things: Sequence[tuple[str, str, str]], background: str = "white") -
             )
         )
     return Scene(split="test", index=0, difficulty="standard", background=background, objects=tuple(objects))
+
+
+def without(scene: Scene, index: int) -> Scene:
+    """The same scene without one of its objects: all else looks as before, to the pixel, and what it hid is seen.
+
+    A scene without its only object can be drawn, but there is nothing to say about it.
+
+    >>> print(without(arrange([("dog", "small", "right"), ("cat", "large", "left")], "pink"), 0))
+    test[0] on pink: small dog (right)
+
+    Raises:
+        ValueError: there is no such object.
+    """
+    if not 0 <= index < len(scene.objects):
+        raise ValueError(f"index must be that of one of the scene's {len(scene.objects)} objects, got {index}")
+    return replace(scene, objects=scene.objects[:index] + scene.objects[index + 1 :])
+
+
+def removals(scenes: Sequence[Scene]) -> Tensor:
+    """Each scene without each of its objects: uint8 (n, 3, 3, 64, 64), the object before the colors.
+
+    In the order of the masks of `render`. Where a scene has no such object, it is drawn as it is.
+    """
+    changed = [without(scene, k) if k < len(scene.objects) else scene for scene in scenes for k in range(3)]
+    return render(changed)[0].unflatten(0, (len(scenes), 3))
