@@ -212,6 +212,24 @@ def test_neighbouring_patches_become_one_word():
             replace(config, **wrong)
 
 
+def test_a_square_that_is_spread_stands_for_several_words():
+    """The words of one square stand side by side, and each has weights of its own."""
+    torch.manual_seed(0)
+    config = VLMConfig(language=OWN, features=3, patches=16, merge=2, spread=3, projector="linear")
+    model = VLM(config, TOKENIZER).eval()
+    assert config.words == 12
+    tokens, _, _ = model.pack([IMAGE])
+    features = torch.randn(1, 16, 3)
+    found = model.embed(features, tokens)[0, -12:].view(4, 3, -1)
+    squares = merged(features, 2)[0]
+    for word, weight, bias in zip(
+        range(3), model.projector.weight.chunk(3), model.projector.bias.chunk(3), strict=True
+    ):
+        torch.testing.assert_close(found[:, word], squares @ weight.T + bias)
+    with pytest.raises(ValueError, match="spread must be at least 1, got 0"):
+        replace(config, spread=0)
+
+
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_no_row_of_attention_is_empty(side):
     """Padding on the left sees itself, as some kernels make a row that sees nothing NaN; nobody else sees padding."""

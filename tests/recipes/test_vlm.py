@@ -1,16 +1,17 @@
 """The recipe vlm: its lessons, its start from parts that are trained, and the file."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from mmcourse import recipes
-from mmcourse.datasets import make_scenes
+from mmcourse.datasets import make_scenes, render
+from mmcourse.datasets.scenes.arrange import arrange
 from mmcourse.lm import GPTConfig
 from mmcourse.losses import IGNORED
 from mmcourse.models import PictureDecoderConfig
-from mmcourse.models.vlm import Eyes, VLMConfig, loss
+from mmcourse.models.vlm import IMAGE, VLM, Eyes, VLMConfig, loss
 from mmcourse.recipes.captioner import RECIPE as CAPTIONER
 from mmcourse.recipes.data import readings
 from mmcourse.recipes.data.readings import reading_words
@@ -22,10 +23,12 @@ from mmcourse.train import fit
 
 WORDS = reading_words()
 SMALL = VLMConfig(
-    language=GPTConfig(vocabulary_size=len(WORDS), context=220, width=32, heads=2, depth=2, rotary=True),
+    language=GPTConfig(vocabulary_size=len(WORDS), context=280, width=32, heads=2, depth=2, rotary=True),
     features=16,
     patches=64,
     merge=2,
+    spread=4,
+    projector="linear",
     eyes=PictureDecoderConfig(width=16, seen=8, heads=2, encoder_hidden=16, widths=[8, 16]),
 )
 CONFIG = {"model": asdict(SMALL), "vocabulary": WORDS.vocabulary, "special_tokens": WORDS.special_tokens}
@@ -51,8 +54,8 @@ def test_lessons_are_of_new_pictures_and_ask_for_answers_alone():
     assert not torch.equal(first.features, other.features)
     torch.testing.assert_close(first.features, model.see(make_scenes(3, start=6).images))
     tokens, mask, targets = first.packed
-    assert ((tokens == model.image_id).sum(dim=1) == 16).all()
-    assert (targets[tokens == model.image_id] == IGNORED).sum() == 3 * 16
+    assert ((tokens == model.image_id).sum(dim=1) == 64).all()
+    assert (targets[tokens == model.image_id] == IGNORED).sum() == 3 * 64
     assert ((targets == tokenizer.eos_id).sum(dim=1) == readings.TURNS).all()
     assert mask.sum() > 3 * 60
 
@@ -75,6 +78,22 @@ def test_a_file_gives_the_same_model(tmp_path):
     images = make_scenes(2, split="val").images
     torch.testing.assert_close(loaded.see(images), model.eval().see(images), rtol=0.02, atol=0.02)
     assert loaded.config == SMALL
+
+
+def test_an_aligned_projector_says_what_stands_in_a_square():
+    """With the eyes of the captioner and any language model whose words differ."""
+    torch.manual_seed(0)
+    eyes = Eyes.of(bundled.load(CAPTIONER).model)
+    config = replace(SMALL, features=eyes.config.width, eyes=eyes.config)
+    model = vlm.align(VLM(config, WORDS, eyes=eyes).eval())
+    scene = arrange([("cat", "large", "top left"), ("dog", "large", "bottom right")], "pink")
+    tokens, _, _ = model.pack([IMAGE])
+    words = model.embed(model.see(render([scene])[0]), tokens)[0, -64:]
+    nearest = (words @ model.language.table.weight.T).argmax(dim=-1).view(16, 4)
+    said = [" ".join(WORDS.vocabulary[i] for i in square) for square in nearest]
+    assert said[0] == "large cat top left"
+    assert said[-1] == "large dog bottom right"
+    assert said[3] == said[12] == "pink background , ,"
 
 
 @needs_the_reader

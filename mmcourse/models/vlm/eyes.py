@@ -80,8 +80,8 @@ def merged(features: Tensor, side: int) -> Tensor:
     return grid.reshape(len(features), rows * rows, side * side * channels)
 
 
-def make_projector(kind: Projector, features: int, width: int) -> nn.Module:
-    """From a patch to a word, (B, P, F) -> (B, P, C): one linear map as in LLaVA, or the two of LLaVA-1.5.
+def make_projector(kind: Projector, features: int, width: int, *, spread: int = 1) -> nn.Module:
+    """From a patch to words, (B, P, F) -> (B, P, spread · C): one linear map as in LLaVA, or the two of LLaVA-1.5.
 
     Liu et al., "Visual instruction tuning" (2023), section 4.1, and "Improved baselines with visual instruction tuning"
     (2023).
@@ -89,5 +89,5 @@ def make_projector(kind: Projector, features: int, width: int) -> nn.Module:
     if kind not in PROJECTORS:
         raise ValueError(f"projector must be one of {', '.join(PROJECTORS)}, got {kind!r}")
     if kind == "linear":
-        return nn.Linear(features, width)
-    return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width))
+        return nn.Linear(features, spread * width)
+    return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, spread * width))

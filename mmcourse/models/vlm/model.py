@@ -39,7 +39,8 @@ class VLMConfig:
         language: the size of the language model, a `GPTConfig`; or the name of one of transformers, whose weights are
             then not saved with the model.
         features, patches: channels F and number P of the patches of a picture.
-        merge: side of the squares of patches that become one word together, see `merged`.
+        merge: side of the squares of patches that are projected together, see `merged`.
+        spread: words that each of them becomes, side by side; the more, the more they may be like a sentence.
         projector: "linear", or "mlp" for two layers.
         eyes: the model whose picture side the model sees with, see `Eyes`; None where features come from elsewhere.
     """
@@ -48,6 +49,7 @@ class VLMConfig:
     features: int
     patches: int
     merge: int = 1
+    spread: int = 1
     projector: Projector = "mlp"
     eyes: PictureDecoderConfig | None = None
 
@@ -60,11 +62,13 @@ class VLMConfig:
         side = math.isqrt(self.patches)
         if self.merge < 1 or (self.merge > 1 and (side * side != self.patches or side % self.merge)):
             raise ValueError(f"merge must divide the side of a square of patches, got {self.merge} for {self.patches}")
+        if self.spread < 1:
+            raise ValueError(f"spread must be at least 1, got {self.spread}")
 
     @property
     def words(self) -> int:
         """Placeholders that a picture takes in a text."""
-        return self.patches // self.merge**2
+        return self.patches // self.merge**2 * self.spread
 
 
 class VLM(Writer, SavedModel):
@@ -112,7 +116,9 @@ class VLM(Writer, SavedModel):
             raise ValueError("language_model has another size than config.language says; give its own config there")
         if (size := self.language.table.num_embeddings) < len(tokenizer) - (self.image_id == len(tokenizer) - 1):
             raise ValueError(f"tokenizer has {len(tokenizer)} tokens, the language model knows {size}")
-        self.projector = make_projector(config.projector, config.features * config.merge**2, self.language.width)
+        self.projector = make_projector(
+            config.projector, config.features * config.merge**2, self.language.width, spread=config.spread
+        )
         self.eyes = Eyes(config.eyes) if eyes is None and config.eyes is not None else eyes
         if self.eyes is not None:
             self.eyes.requires_grad_(False)
@@ -150,6 +156,7 @@ class VLM(Writer, SavedModel):
             patches = words.new_zeros(len(words), 0, words.shape[-1])
         else:
             patches = self.projector(merged(self._checked(features, len(tokens)), self.config.merge))
+            patches = patches.view(len(words), -1, words.shape[-1])  # (B, P, spread · C) -> (B, P · spread, C)
         return put_patches(words, tokens, patches, image_id=self.image_id)
 
     def places(self, mask: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def reading_words() -> WordTokenizer:
 
 def in_words(scene: Scene, chance: random.Random) -> str:
     """Everything that a scene shows, as in a list of notes: thing by thing in any order, and its background."""
-    things = [_noted(thing) for thing in scene.objects]
+    things = [noted(thing) for thing in scene.objects]
     chance.shuffle(things)
     return _told(things, scene)
 
@@ -48,11 +48,12 @@ def in_words(scene: Scene, chance: random.Random) -> str:
 def tells_all(scene: Scene, text: str) -> bool:
     """Whether a text is one that `in_words` may give, complete, true, and nothing besides; blanks before commas do not
     count, as `decode` leaves them."""
-    orders = itertools.permutations(map(_noted, scene.objects))
+    orders = itertools.permutations(map(noted, scene.objects))
     return any(text.replace(" ,", ",") == _told(order, scene) for order in orders)
 
 
-def _noted(thing: SceneObject) -> str:
+def noted(thing: SceneObject) -> str:
+    """One thing in three or four words, such as "large cat top left"."""
     return f"{thing.size} {thing.noun} {thing.position}"
 
 
