@@ -30,7 +30,7 @@ from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, fit
 
-SIZE = 32  # scenes of a step
+SIZE = 16  # scenes of a step
 PATCHES = 64  # of a picture of 64 × 64 pixels, as the captioner sees it
 MERGE = 2  # side of the squares of patches that are projected together
 SPREAD = 4  # words of each square, as many as a note has
