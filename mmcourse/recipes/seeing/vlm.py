@@ -72,6 +72,7 @@ def untrained(seed: int = 0, *, language: GPT | None = None) -> tuple[VLM, Facts
         features=eyes.config.width,
         patches=PATCHES,
         merge=MERGE,
+        spread=SPREAD,
         projector="linear",
         eyes=eyes.config,
     )
