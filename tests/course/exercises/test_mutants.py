@@ -25,6 +25,7 @@ NO_BIN = "equal: empty bins are left out"
 SHARDS = "equal: there are as many sizes as shards"
 PICTURES = "equal: there are as many captions as pictures"
 MISTAKES_ONLY = "equal: a mistake alone takes the other way"
+SQUARE = "equal: there are as many rows as columns"
 AXES = "equal: which of two exchanged axes is named first does not matter"
 
 SURVIVORS = {
@@ -174,6 +175,11 @@ SURVIVORS = {
     "13-invented": {
         "invented:1: zip(named, shown, strict=True) -> zip(named, shown)": PICTURES,
         "invented:1: True -> False": PICTURES,
+    },
+    "14-rollout": {"rollout:1: 1 -> 2": SQUARE},
+    "14-causal-score": {
+        "causal_score:1: (heat * masks).sum(dim=(1, 2)) -> (heat * masks).mean(dim=(1, 2))": "equal: each mask is as "
+        "large as the picture, so the order of the masses stays",
     },
     "12-cloud-velocity": {"velocity:1: 1 - t -> t - 1": UNSIGNED},
     "12-order": {
