@@ -143,4 +143,5 @@ RECIPE = Recipe(
     train=train,
     build=build,
     evaluate=evaluate,
+    processes=False,  # the eyes normalise by batches
 )
