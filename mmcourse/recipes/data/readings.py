@@ -19,8 +19,10 @@ WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
 # Shares of the exchanges that ask for a caption, and for everything. Whoever tells everything in another order has to
 # know what belongs together, and each word of it is learned; yet questions, of one or two words of answer, are what a
 # model learns last, so most exchanges are questions, and there are many of them about each scene.
-DESCRIBED, TOLD = 0.06, 0.06
+DESCRIBED, TOLD = 0.1, 0.06
 TURNS = 12
+SQUARES, NOTE = 16, 4  # notes about a scene, and words of each
+MOST_NOTES = {"small": 2, "medium": 4, "large": 6}  # of one thing: about as many squares as it touches
 
 
 class Exchange(NamedTuple):
@@ -39,7 +41,7 @@ def reading_words() -> WordTokenizer:
 
 
 def in_words(scene: Scene, chance: random.Random) -> str:
-    """Everything that a scene shows, as in a list of notes: thing by thing in any order, and its background."""
+    """Everything that a scene shows, in few words: thing by thing in any order, and its background."""
     things = [noted(thing) for thing in scene.objects]
     chance.shuffle(things)
     return _told(things, scene)
@@ -50,6 +52,25 @@ def tells_all(scene: Scene, text: str) -> bool:
     count, as `decode` leaves them."""
     orders = itertools.permutations(map(noted, scene.objects))
     return any(text.replace(" ,", ",") == _told(order, scene) for order in orders)
+
+
+def in_notes(scene: Scene, chance: random.Random) -> str:
+    """What somebody writes down who goes over a picture: at every square the thing that is before him, else the color.
+
+    `SQUARES` notes of `NOTE` words in any order; a thing has the more of them the larger it is.
+    """
+    notes = []
+    for thing in scene.objects:
+        most = MOST_NOTES[thing.size]
+        notes += [note_words(noted(thing))] * chance.randint(max(1, most // 2), most)
+    notes += [note_words(f"{scene.background} background")] * (SQUARES - len(notes))
+    chance.shuffle(notes)
+    return " ".join(" ".join(words) for words in notes)
+
+
+def note_words(text: str) -> list[str]:
+    """A note in exactly `NOTE` words, with commas for those that it does not need."""
+    return [*text.split(), *[","] * NOTE][:NOTE]
 
 
 def noted(thing: SceneObject) -> str:
@@ -79,7 +100,7 @@ def exchanges(scene: Scene, chance: random.Random) -> list[Exchange]:
 
 
 class Readings:
-    """`batches(step)`: descriptions of scenes that no other step sees, each with `TURNS` exchanges about it.
+    """`batches(step)`: notes about scenes that no other step sees, each with `TURNS` exchanges about it.
 
     Only answers are learned, each with the <eos> behind it.
     """
@@ -89,6 +110,6 @@ class Readings:
 
     def __call__(self, step: int) -> Shifted:
         chance, scenes = random.Random(step), sample_scenes(self.size, start=step * self.size)
-        told = [(in_words(scene, chance), exchanges(scene, chance)) for scene in scenes]
+        told = [(in_notes(scene, chance), exchanges(scene, chance)) for scene in scenes]
         packed = pack_turns(self.tokenizer, *zip(*told, strict=True), patches=0)
         return Shifted(packed.tokens, packed.targets)

@@ -16,15 +16,15 @@ from mmcourse.attention import look_for_alike
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models.vlm import VLM, VLMConfig
 from mmcourse.recipes import tiny_lm
-from mmcourse.recipes.data.readings import Readings, in_words, reading_words
+from mmcourse.recipes.data.readings import Readings, in_notes, reading_words
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.seeing.exam import SCENES, exam, mistakes
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, fit
 
-CONTEXT = 260  # tokens: a description and twelve of the longest exchanges take 258
-BATCH = 28
+CONTEXT = 306  # tokens: notes and twelve of the longest exchanges take 305
+BATCH = 20
 LEARNING_RATE = 1e-3
 BACK = [1, 2, 3, 4]  # tokens: how far the heads of the first block look back at the beginning
 # What those of the second compare, see `look_for_alike`: "where is the cat?" asks with the token one back for places
@@ -81,7 +81,7 @@ def evaluate(trained: Trained) -> Quality:
     chance, more, model = random.Random(0), {}, reader(trained)
     for split in ("val", "compositional"):
         sheet = exam(SCENES, split=split)
-        told = [in_words(scene, chance) for scene in sheet.scenes]
+        told = [in_notes(scene, chance) for scene in sheet.scenes]
         more |= mistakes(model, None, sheet, begin=told, split=split)
     return Quality(
         "questions answered wrong, mean over kinds", more.pop("wrong in val"), 0.1, more | {"scenes": SCENES}

@@ -21,7 +21,7 @@ from mmcourse.lm import GPT
 from mmcourse.models.vlm import IMAGE, VLM, Eyes, Lesson, VLMConfig, loss, merged
 from mmcourse.pictures import covered
 from mmcourse.recipes import captioner
-from mmcourse.recipes.data.readings import exchanges, noted
+from mmcourse.recipes.data.readings import NOTE, exchanges, note_words, noted
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.seeing import answer_lm
@@ -33,10 +33,9 @@ from mmcourse.train import Checkpointing, fit
 SIZE = 16  # scenes of a step
 PATCHES = 64  # of a picture of 64 × 64 pixels, as the captioner sees it
 MERGE = 2  # side of the squares of patches that are projected together
-SPREAD = 4  # words of each square, as many as a note has
 LEARNING_RATE = 1e-3
 PENALTY = 1.0  # of ridge regression, on weights of features of about size 1
-IN_SIGHT = 0.15  # share of a square that a thing has to cover
+IN_SIGHT = 0.06  # share of a square that a thing has to cover
 AWAY = 10_000_000  # number of the first scene to align on
 LOOKED_AT = 1_500  # scenes that the projector is aligned on, none of which is trained on
 
@@ -72,7 +71,7 @@ def untrained(seed: int = 0, *, language: GPT | None = None) -> tuple[VLM, Facts
         features=eyes.config.width,
         patches=PATCHES,
         merge=MERGE,
-        spread=SPREAD,
+        spread=NOTE,
         projector="linear",
         eyes=eyes.config,
     )
@@ -105,8 +104,7 @@ def _note_ids(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
     """What each square of a picture should say, int64 (S, spread)."""
     side = math.isqrt(model.config.patches) // model.config.merge
     notes = [noted(thing) for thing in scene.objects] + [f"{scene.background} background"]
-    words = [(note.split() + [","] * SPREAD)[:SPREAD] for note in notes]
-    ids = torch.tensor([[model.tokenizer.ids[word] for word in note] for note in words])
+    ids = torch.tensor([[model.tokenizer.ids[word] for word in note_words(note)] for note in notes])
     share, most = covered(masks[: len(scene.objects)], (side, side)).flatten(1).max(dim=0)
     return ids[most.where(share > IN_SIGHT, len(scene.objects))]
 
