@@ -22,7 +22,7 @@ WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
 DESCRIBED, TOLD = 0.1, 0.06
 TURNS = 12
 SQUARES, NOTE = 16, 4  # notes about a scene, and words of each
-MOST_NOTES = {"small": 2, "medium": 4, "large": 6}  # of one thing: about as many squares as it touches
+MOST_NOTES = 4  # about one thing: as many squares as it touches
 
 
 class Exchange(NamedTuple):
@@ -57,12 +57,11 @@ def tells_all(scene: Scene, text: str) -> bool:
 def in_notes(scene: Scene, chance: random.Random) -> str:
     """What somebody writes down who goes over a picture: at every square the thing that is before him, else the color.
 
-    `SQUARES` notes of `NOTE` words in any order; a thing has the more of them the larger it is.
+    `SQUARES` notes of `NOTE` words in any order, up to `MOST_NOTES` of them about the same thing.
     """
     notes = []
     for thing in scene.objects:
-        most = MOST_NOTES[thing.size]
-        notes += [note_words(noted(thing))] * chance.randint(max(1, most // 2), most)
+        notes += [note_words(noted(thing))] * chance.randint(1, MOST_NOTES)
     notes += [note_words(f"{scene.background} background")] * (SQUARES - len(notes))
     chance.shuffle(notes)
     return " ".join(" ".join(words) for words in notes)
