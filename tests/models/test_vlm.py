@@ -25,6 +25,7 @@ from mmcourse.models.vlm import (
     loss,
     make_projector,
     merged,
+    mixed_words,
     pack,
     pack_turns,
     positions_of,
@@ -228,6 +229,20 @@ def test_a_square_that_is_spread_stands_for_several_words():
         torch.testing.assert_close(found[:, word], squares @ weight.T + bias)
     with pytest.raises(ValueError, match="spread must be at least 1, got 0"):
         replace(config, spread=0)
+
+
+def test_a_projector_of_words_stays_among_the_words_of_the_language_model():
+    """Each vector is a mean of embeddings; one that points at a word far enough is that word."""
+    torch.manual_seed(0)
+    model = VLM(VLMConfig(language=OWN, features=3, patches=4, projector="words"), TOKENIZER).eval()
+    table = model.language.table.weight.detach()
+    tokens, _, _ = model.pack([IMAGE])
+    features = torch.randn(1, 4, 3)
+    found = model.embed(features, tokens)[0, -4:]
+    for vector, feature in zip(found, features[0], strict=True):
+        weights = torch.tensor([float(torch.exp(model.projector(feature) @ word)) for word in table])
+        torch.testing.assert_close(vector, (weights[:, None] * table).sum(dim=0) / weights.sum())
+    torch.testing.assert_close(mixed_words(1e4 * table[3:5], table), table[3:5])
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

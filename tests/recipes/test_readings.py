@@ -10,7 +10,16 @@ from mmcourse.datasets import SIZES, caption_is_true, lexicon, questions, sample
 from mmcourse.losses import IGNORED
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes.data import readings
-from mmcourse.recipes.data.readings import DESCRIBE, TELL, Readings, exchange, in_words, reading_words, tells_all
+from mmcourse.recipes.data.readings import (
+    DESCRIBE,
+    TELL,
+    Readings,
+    exchange,
+    in_notes,
+    in_words,
+    reading_words,
+    tells_all,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +49,19 @@ def test_a_description_says_everything_in_any_order(tokenizer):
         assert text.endswith(f", {scene.background} background")
         firsts.add(text.startswith(f"{scene.objects[0].size} {scene.objects[0].noun} "))
     assert firsts == {True, False}
+
+
+def test_notes_are_of_what_is_there_and_of_nothing_else(tokenizer):
+    """Every thing one to four times, and the background in all the other squares."""
+    chance = random.Random(0)
+    for scene in sample_scenes(200):
+        words = in_notes(scene, chance).split()
+        assert len(words) == len(tokenizer.encode(" ".join(words))) == 64
+        notes = Counter(" ".join(words[i : i + 4]).replace(" ,", "") for i in range(0, 64, 4))
+        background = notes.pop(f"{scene.background} background")
+        assert set(notes) == {f"{thing.size} {thing.noun} {thing.position}" for thing in scene.objects}
+        assert all(1 <= count <= 4 for count in notes.values()) or len(notes) < len(scene.objects)
+        assert background >= 4
 
 
 def test_whoever_leaves_out_mixes_up_or_adds_has_not_told_all():

@@ -12,7 +12,7 @@ from mmcourse.datasets import lexicon, questions, sample_scenes
 from mmcourse.lm import GPTConfig
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes import tiny_lm
-from mmcourse.recipes.data.readings import DESCRIBE, TELL, Readings, in_words, reading_words
+from mmcourse.recipes.data.readings import DESCRIBE, TELL, Readings, in_notes, in_words, reading_words
 from mmcourse.recipes.engine.base import write_trained
 from mmcourse.recipes.seeing import answer_lm
 from mmcourse.recipes.seeing.exam import RIVALS, exam, mistakes, probes_of
@@ -98,7 +98,7 @@ def test_who_knows_all_makes_no_mistakes_and_who_says_yes_fails_half_of_the_prob
 def test_the_reader_answers_about_what_it_read(reader):
     """On the test split, which nobody looked at while the recipe was written."""
     sheet, chance = exam(150, split="test"), random.Random(1)
-    told = [in_words(scene, chance) for scene in sheet.scenes]
+    told = [in_notes(scene, chance) for scene in sheet.scenes]
     found = mistakes(reader, None, sheet, begin=told, split="test")
     claimed = recipes.read_manifest()["answer-lm"]["quality"]["value"]
     assert found["wrong in test"] <= claimed + 0.05
@@ -115,7 +115,7 @@ def test_a_new_reader_looks_back_and_a_run_gives_one_that_loads(tmp_path):
     path = tmp_path / "answer-lm.safetensors"
     write_trained(path, answer_lm.RECIPE, made, steps=2)
     reader = answer_lm.reader(recipes.load_trained("answer-lm", path=path))
-    (reply,) = reader.generate(None, [f"{in_words(sample_scenes(1)[0], random.Random(0))} {DESCRIBE}"])
+    (reply,) = reader.generate(None, [f"{in_notes(sample_scenes(1)[0], random.Random(0))} {DESCRIBE}"])
     assert set(reply.text.split()) <= set(reader.tokenizer.vocabulary)
     assert reader.tokenizer.ids[IMAGE] == reader.image_id
 

@@ -28,7 +28,7 @@ SMALL = VLMConfig(
     patches=64,
     merge=2,
     spread=4,
-    projector="linear",
+    projector="words",
     eyes=PictureDecoderConfig(width=16, seen=8, heads=2, encoder_hidden=16, widths=[8, 16]),
 )
 CONFIG = {"model": asdict(SMALL), "vocabulary": WORDS.vocabulary, "special_tokens": WORDS.special_tokens}

@@ -4,7 +4,7 @@ V is the size of the vocabulary, P the patches of a picture and F their channels
 `mmcourse.attention`.
 """
 
-from mmcourse.models.vlm.eyes import Eyes, make_projector, merged
+from mmcourse.models.vlm.eyes import Eyes, make_projector, merged, mixed_words
 from mmcourse.models.vlm.language import language_of, positions_of
 from mmcourse.models.vlm.model import VLM, Lesson, VLMConfig, loss, put_patches
 from mmcourse.models.vlm.packing import IMAGE, Packed, pack, pack_turns, prompt_ids
@@ -23,6 +23,7 @@ __all__ = [
     "loss",
     "make_projector",
     "merged",
+    "mixed_words",
     "pack",
     "pack_turns",
     "positions_of",

@@ -11,8 +11,8 @@ from mmcourse.encoders.cnn import CNN
 from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig
 from mmcourse.transformer import Encoder
 
-Projector = Literal["linear", "mlp"]
-PROJECTORS = ("linear", "mlp")
+Projector = Literal["linear", "mlp", "words"]
+PROJECTORS = ("linear", "mlp", "words")
 
 
 class Eyes(nn.Module):
@@ -83,11 +83,29 @@ def merged(features: Tensor, side: int) -> Tensor:
 def make_projector(kind: Projector, features: int, width: int, *, spread: int = 1) -> nn.Module:
     """From a patch to words, (B, P, F) -> (B, P, spread · C): one linear map as in LLaVA, or the two of LLaVA-1.5.
 
+    "words" is one linear map, behind which a model puts `mixed_words`.
+
     Liu et al., "Visual instruction tuning" (2023), section 4.1, and "Improved baselines with visual instruction tuning"
     (2023).
     """
     if kind not in PROJECTORS:
         raise ValueError(f"projector must be one of {', '.join(PROJECTORS)}, got {kind!r}")
-    if kind == "linear":
+    if kind != "mlp":
         return nn.Linear(features, spread * width)
     return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, spread * width))
+
+
+def mixed_words(vectors: Tensor, table: Tensor) -> Tensor:
+    """What a language model can read most easily in place of vectors: means of its own words, (…, C) -> (…, C).
+
+    The weights are the softmax of the dot products with all words, so that a vector near one word becomes that word.
+    Masry et al., "AlignVLM" (2025): a projector whose outputs stay where the language model was trained.
+
+    Args:
+        table: the embeddings of all words (V, C).
+
+    >>> import torch
+    >>> mixed_words(torch.tensor([[9.0, 1.0]]), 3 * torch.eye(2)).round()
+    tensor([[3., 0.]])
+    """
+    return (vectors @ table.T).softmax(dim=-1) @ table

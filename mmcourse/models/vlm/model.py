@@ -23,7 +23,7 @@ from mmcourse.losses import cross_entropy
 from mmcourse.models.base import SavedModel, config_from
 from mmcourse.models.picture_decoder import PictureDecoderConfig
 from mmcourse.models.saving import fill, read_folder
-from mmcourse.models.vlm.eyes import Eyes, Projector, make_projector, merged
+from mmcourse.models.vlm.eyes import Eyes, Projector, make_projector, merged, mixed_words
 from mmcourse.models.vlm.language import Language, language_of, positions_of
 from mmcourse.models.vlm.packing import IMAGE, Packed, image_id_of
 from mmcourse.models.vlm.writing import Writer
@@ -41,7 +41,7 @@ class VLMConfig:
         features, patches: channels F and number P of the patches of a picture.
         merge: side of the squares of patches that are projected together, see `merged`.
         spread: words that each of them becomes, side by side; the more, the more they may be like a sentence.
-        projector: "linear", or "mlp" for two layers.
+        projector: "linear", "mlp" for two layers, or "words" for means of the language model's own, see `mixed_words`.
         eyes: the model whose picture side the model sees with, see `Eyes`; None where features come from elsewhere.
     """
 
@@ -157,6 +157,8 @@ class VLM(Writer, SavedModel):
         else:
             patches = self.projector(merged(self._checked(features, len(tokens)), self.config.merge))
             patches = patches.view(len(words), -1, words.shape[-1])  # (B, P, spread · C) -> (B, P · spread, C)
+            if self.config.projector == "words":
+                patches = mixed_words(patches, self.language.table.weight)
         return put_patches(words, tokens, patches, image_id=self.image_id)
 
     def places(self, mask: Tensor) -> Tensor:

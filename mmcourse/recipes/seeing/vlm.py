@@ -72,7 +72,7 @@ def untrained(seed: int = 0, *, language: GPT | None = None) -> tuple[VLM, Facts
         patches=PATCHES,
         merge=MERGE,
         spread=NOTE,
-        projector="linear",
+        projector="words",
         eyes=eyes.config,
     )
     words = {"vocabulary": reader.tokenizer.vocabulary, "special_tokens": reader.tokenizer.special_tokens}
@@ -82,7 +82,7 @@ def untrained(seed: int = 0, *, language: GPT | None = None) -> tuple[VLM, Facts
 
 @torch.no_grad()
 def align(model: VLM) -> VLM:
-    """Starts a linear projector so that a picture reads like notes about it; returns the model.
+    """Starts the projector so that a picture reads like notes about it; returns the model.
 
     By least squares: the words of a square with a thing in it are to be those of its note, "large cat top left", and
     elsewhere those of the background. It is the first stage of LLaVA's training, "feature alignment", in closed form:
