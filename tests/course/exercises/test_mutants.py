@@ -189,6 +189,20 @@ SURVIVORS = {
     "12-nearest-training": {
         "nearest_training:1: drawn[:, None].float() - training -> training - drawn[:, None].float()": UNSIGNED,
     },
+    "15-quantize": {
+        "quantize:1: min(low, 0.0) -> min(0.0, low)": SYMMETRIC,
+        "quantize:1: max(high, 0.0) -> max(0.0, high)": SYMMETRIC,
+    },
+    "15-distill": {
+        "soft_loss:1: -1 -> 1": TWO_DIMENSIONS,
+        "soft_loss:2: -1 -> 1": TWO_DIMENSIONS,
+        "soft_loss:3: -1 -> 1": TWO_DIMENSIONS,
+    },
+    "15-power-law": {
+        "power_law:3: apart @ y -> y @ apart": SYMMETRIC,
+        "power_law:3: (apart @ y / (apart @ apart)).item() -> apart @ y / (apart @ apart)": NUMBER,
+        "power_law:4: (y.mean() - slope * x.mean()).exp().item() -> (y.mean() - slope * x.mean()).exp()": NUMBER,
+    },
 }
 
 
