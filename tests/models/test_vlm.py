@@ -574,7 +574,7 @@ def test_mistakes_are_named():
         (lambda: VLM(config, TOKENIZER, language_model=GPT(replace(OWN, depth=1))), "another size"),
         (lambda: language_of(nn.Linear(2, 2)), "language_model must be a mmcourse.lm.GPT or .* got Linear"),
         (lambda: language_of(gpt2().transformer), "got GPT2Model"),
-        (lambda: make_projector("cubic", 2, 2), "projector must be one of linear, mlp, got 'cubic'"),
+        (lambda: make_projector("cubic", 2, 2), "projector must be one of linear, mlp, words, got 'cubic'"),
         (lambda: replace(config, patches=0), "features and patches must be at least 1, got 8 and 0"),
         (lambda: model(pictures(), tokens.float(), mask), "tokens must be int64"),
         (lambda: model(pictures(), tokens, mask.float()), "mask must be bool"),

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from mmcourse.datasets import SIZES, caption_is_true, lexicon, questions, sample_scenes
+from mmcourse.datasets import BACKGROUNDS, SIZES, caption_is_true, lexicon, questions, sample_scenes
 from mmcourse.losses import IGNORED
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes.data import readings
@@ -105,5 +105,5 @@ def test_only_answers_are_learned(tokenizer):
         steps = zip(wanted[:-1], ids[1:], strict=True)
         assert all(index in (IGNORED, after) or (index, after) == ends for index, after in steps)
         text = tokenizer.decode([index for index in ids if index != tokenizer.pad_id])
-        assert text.split()[1] in SIZES
+        assert text.split()[1] in {*SIZES, *BACKGROUNDS}
         assert wanted[: text.split().index("background")] == [IGNORED] * text.split().index("background")

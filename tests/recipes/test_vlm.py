@@ -81,11 +81,14 @@ def test_a_file_gives_the_same_model(tmp_path):
 
 
 def test_an_aligned_projector_says_what_stands_in_a_square():
-    """With the eyes of the captioner and any language model whose words differ."""
+    """With the eyes of the captioner and any language model whose words lie far apart."""
     torch.manual_seed(0)
     eyes = Eyes.of(bundled.load(CAPTIONER).model)
-    config = replace(SMALL, features=eyes.config.width, eyes=eyes.config)
-    model = vlm.align(VLM(config, WORDS, eyes=eyes).eval())
+    language = replace(SMALL.language, width=128)
+    config = replace(SMALL, language=language, features=eyes.config.width, eyes=eyes.config)
+    model = VLM(config, WORDS, eyes=eyes).eval()
+    torch.nn.init.normal_(model.language.table.weight)
+    vlm.align(model)
     scene = arrange([("cat", "large", "top left"), ("dog", "large", "bottom right")], "pink")
     tokens, _, _ = model.pack([IMAGE])
     words = model.embed(model.see(render([scene])[0]), tokens)[0, -64:]
