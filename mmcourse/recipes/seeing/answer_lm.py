@@ -84,7 +84,7 @@ def evaluate(trained: Trained) -> Quality:
         told = [in_notes(scene, chance) for scene in sheet.scenes]
         more |= mistakes(model, None, sheet, begin=told, split=split)
     return Quality(
-        "questions answered wrong, mean over kinds", more.pop("wrong in val"), 0.1, more | {"scenes": SCENES}
+        "questions answered wrong, mean over kinds", more.pop("wrong in val"), 0.15, more | {"scenes": SCENES}
     )
 
 

@@ -137,7 +137,7 @@ def evaluate(trained: Trained) -> Quality:
 RECIPE = Recipe(
     name="vlm",
     about="a language model that sees: it describes scenes and answers questions about them",
-    steps=3_000,
+    steps=2_500,
     train=train,
     build=build,
     evaluate=evaluate,
