@@ -13,7 +13,7 @@ import mmcourse
 PACKAGE = Path(mmcourse.__file__).parent
 
 FLOORS = [
-    {"runtime", "cache", "content", "pictures", "metadata"},
+    {"runtime", "cache", "content", "pictures", "metadata", "sealed"},
     {"adapters", "attention", "pooling", "losses", "metrics", "tokenizer", "decoding", "flow", "distributed"},
     {"transformer", "datasets"},
     {"encoders", "lm", "fusion"},

@@ -5,24 +5,17 @@ The weights of the model are not in it; an adapter means something only beside t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from mmcourse.adapters.lora import channels
 from mmcourse.adapters.wrapping import Learning, linear_layers, lora_layers, needed_layers, refuse_wrapped, wrap
-from mmcourse.files import expanded, write_in_one_step
+from mmcourse.files import expanded
+from mmcourse.sealed import Sealed
 
-FORMAT = 1
-KIND = "lora"
-KEY = "mmcourse"  # one entry of metadata: safetensors writes several in no particular order
 PARTS = ("down", "up")
 
 
@@ -31,6 +24,9 @@ class AdapterFileError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"AdapterFileError: {self}"]
+
+
+FILE = Sealed(kind="lora", format=1, noun="adapter", writer="save_adapter", about="config", error=AdapterFileError)
 
 
 def save_adapter(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
@@ -53,8 +49,7 @@ def save_adapter(model: nn.Module, path: str | Path, *, dtype: torch.dtype | Non
         raise ValueError("the model is on the meta device, where weights have no values; there is nothing to save")
     weights = {name: weight.to("cpu", dtype).contiguous() for name, weight in weights.items()}
     config = dict(zip(("rank", "alpha", "dropout"), settings.pop(), strict=True))
-    facts = {"format": FORMAT, "kind": KIND, "config": config, "sha256": _checksum(config, weights)}
-    write_in_one_step(expanded(path), save(weights, metadata={KEY: json.dumps(facts)}))
+    FILE.write(expanded(path), config, weights)
 
 
 def load_adapter(model: nn.Module, path: str | Path) -> Learning:
@@ -68,7 +63,7 @@ def load_adapter(model: nn.Module, path: str | Path) -> Learning:
         ValueError: the model has adapters. In every case the model is as it was.
     """
     path = expanded(path)
-    config, weights = _read(path)
+    config, weights = FILE.read(path)
     refuse_wrapped(model)
     names = list(dict.fromkeys(name.rpartition(".")[0] for name in weights))
     try:
@@ -84,27 +79,6 @@ def load_adapter(model: nn.Module, path: str | Path) -> Learning:
     return learning
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Configuration and weights of a file that `save_adapter` wrote."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get(KEY, "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    except FileNotFoundError:
-        raise AdapterFileError(f"there is no file {path}; give one that save_adapter wrote") from None
-    except (OSError, SafetensorError, ValueError) as error:
-        raise AdapterFileError(f"the file {path} is damaged or no safetensors file ({error}); save it again") from None
-    if not isinstance(facts, dict) or facts.get("kind") != KIND:
-        raise AdapterFileError(f"the file {path} holds no adapter; give one that save_adapter wrote")
-    if facts.get("format") != FORMAT:
-        raise AdapterFileError(
-            f"the adapter {path} has format {facts.get('format')}, this version reads {FORMAT}; save it again"
-        )
-    if facts.get("sha256") != _checksum(facts.get("config"), weights):
-        raise AdapterFileError(f"the adapter {path} was changed after it was saved; save it again")
-    return facts["config"], weights
-
-
 def _check_fit(names: list[str], weights: Mapping[str, Tensor], layers: Mapping[str, nn.Module], rank: int) -> None:
     wanted = {}
     for name in names:
@@ -116,13 +90,3 @@ def _check_fit(names: list[str], weights: Mapping[str, Tensor], layers: Mapping[
         found = tuple(weights[name].shape) if name in weights else "nothing"
         if found != wanted.get(name):
             raise ValueError(f"it holds {found} for {name}, the model wants {wanted.get(name, 'nothing')}")
-
-
-def _checksum(config: Any, weights: Mapping[str, Tensor]) -> str:
-    """Of everything that counts, so that neither a weight nor alpha can change unseen."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name in sorted(weights):
-        weight = weights[name]
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -5,26 +5,18 @@ It is read into a model of floats of the same architecture, whose own weights do
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from mmcourse.adapters.wrapping import refuse_wrapped
 from mmcourse.deploy.layers import first_names, refuse_meta, stored_once
 from mmcourse.deploy.quantization import Grid
 from mmcourse.deploy.quantized import QuantizedWeight, quantizable, refuse_quantized, replace
-from mmcourse.files import expanded, write_in_one_step
+from mmcourse.files import expanded
+from mmcourse.sealed import Sealed
 
-FORMAT = 1
-KIND = "quantized"
-KEY = "mmcourse"  # one entry of metadata: safetensors writes several in no particular order
 VALUES = ".stored.values"  # how the name of a quantized weight ends
 
 
@@ -33,6 +25,16 @@ class QuantizedFileError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"QuantizedFileError: {self}"]
+
+
+FILE = Sealed(
+    kind="quantized",
+    format=1,
+    noun="quantized model",
+    writer="save_quantized",
+    about="shared",
+    error=QuantizedFileError,
+)
 
 
 def save_quantized(model: nn.Module, path: str | Path) -> None:
@@ -46,8 +48,7 @@ def save_quantized(model: nn.Module, path: str | Path) -> None:
     if not any(name.endswith(VALUES) for name in tensors):
         raise ValueError("model is not quantized; call quantize_model first")
     shared = {name: first for name, first in first_names(model).items() if name != first}
-    facts = {"format": FORMAT, "kind": KIND, "shared": shared, "sha256": _checksum(shared, tensors)}
-    write_in_one_step(expanded(path), save(tensors, metadata={KEY: json.dumps(facts)}))
+    FILE.write(expanded(path), shared, tensors)
 
 
 def load_quantized(model: nn.Module, path: str | Path) -> None:
@@ -61,7 +62,7 @@ def load_quantized(model: nn.Module, path: str | Path) -> None:
         ValueError: the model has adapters, is quantized or is on the meta device. In every case it is as it was.
     """
     path = expanded(path)
-    shared, tensors = _read(path)
+    shared, tensors = FILE.read(path)
     refuse_wrapped(model)
     refuse_quantized(model)
     refuse_meta(model)
@@ -91,29 +92,6 @@ def _weights(
     return {name: made[shared.get(f"{name}{VALUES}", f"{name}{VALUES}")] for name in names}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Who shares what and the tensors of a file that `save_quantized` wrote."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get(KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    except FileNotFoundError:
-        raise QuantizedFileError(f"there is no file {path}; give one that save_quantized wrote") from None
-    except (OSError, SafetensorError, ValueError) as error:
-        raise QuantizedFileError(
-            f"the file {path} is damaged or no safetensors file ({error}); save it again"
-        ) from None
-    if not isinstance(facts, dict) or facts.get("kind") != KIND:
-        raise QuantizedFileError(f"the file {path} holds no quantized model; give one that save_quantized wrote")
-    if facts.get("format") != FORMAT:
-        raise QuantizedFileError(
-            f"the quantized model {path} has format {facts.get('format')}, this version reads {FORMAT}; save it again"
-        )
-    if facts.get("sha256") != _checksum(facts.get("shared"), tensors):
-        raise QuantizedFileError(f"the quantized model {path} was changed after it was saved; save it again")
-    return facts["shared"], tensors
-
-
 def _check_fit(model: nn.Module, names: list[str], state: Mapping[str, Tensor]) -> None:
     """A ValueError that names the first difference between what the file holds and what the model would ask for."""
     layers = quantizable(model)
@@ -131,13 +109,3 @@ def _check_fit(model: nn.Module, names: list[str], state: Mapping[str, Tensor]) 
         found = tuple(state[name].shape) if name in state else "nothing"
         if found != wanted.get(name, "nothing"):
             raise ValueError(f"it holds {found} for {name}, the model wants {wanted.get(name, 'nothing')}")
-
-
-def _checksum(shared: Any, tensors: Mapping[str, Tensor]) -> str:
-    """Of everything that counts."""
-    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
