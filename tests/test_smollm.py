@@ -183,7 +183,10 @@ def test_with_eyes_it_learns_and_writes(conversions):
         optimizer.step()
     assert losses[2] < losses[1] < losses[0]
     replies = model.eval().generate(features, prompts, max_new_tokens=4)
-    assert replies == model.generate(features, prompts, max_new_tokens=4, cached=False)
+    uncached = model.generate(features, prompts, max_new_tokens=4, cached=False)
+    assert [(each.text, each.tokens) for each in replies] == [(each.text, each.tokens) for each in uncached]
+    for cached, plain in zip(replies, uncached, strict=True):
+        assert cached.log_probability == pytest.approx(plain.log_probability, abs=1e-4)
     assert [len(reply.tokens) > 0 for reply in replies] == [True, True]
     assert replies[0].text == tokenizer.decode(replies[0].tokens, skip_special=True)
 
