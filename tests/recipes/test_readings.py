@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from mmcourse.datasets import BACKGROUNDS, SIZES, caption_is_true, lexicon, questions, sample_scenes
+from mmcourse.datasets import BACKGROUNDS, QUESTION_KINDS, SIZES, caption_is_true, lexicon, questions, sample_scenes
 from mmcourse.losses import IGNORED
 from mmcourse.models.vlm import IMAGE
 from mmcourse.recipes.data import readings
@@ -90,8 +90,26 @@ def test_exchanges_are_right_and_of_all_sorts():
             assert tells_all(scene, turn.answer)
         else:
             assert turn.answer in {each.answer for each in questions(scene) if each.text == turn.request}
-    for name, share in ((DESCRIBE, readings.DESCRIBED), (TELL, readings.TOLD)):
+    for name, share in ((DESCRIBE, readings.ALL_ALIKE.described), (TELL, readings.ALL_ALIKE.told)):
         assert abs(counts[name] / 600 - share) < 0.06
+
+
+def test_shares_say_what_is_asked_how_often():
+    chance, counts, scenes = random.Random(0), Counter(), [s for s in sample_scenes(900) if len(s.objects) == 3]
+    shares = readings.Shares(told=0.2, described=0.3, kinds=dict.fromkeys(QUESTION_KINDS, 0) | {"color": 1, "count": 3})
+    for scene in scenes:
+        request = exchange(scene, chance, shares).request
+        counts[request if request in (DESCRIBE, TELL) else " ".join(request.split()[:2])] += 1
+    assert set(counts) == {TELL, DESCRIBE, "what color", "how many"}
+    for name, share in ((TELL, 0.2), (DESCRIBE, 0.3), ("what color", 0.125), ("how many", 0.375)):
+        assert abs(counts[name] / len(scenes) - share) < 0.08
+
+
+def test_a_training_that_goes_on_reads_what_comes_then(tokenizer):
+    whole, later = Readings(tokenizer, size=4), Readings(tokenizer, size=4, first=5)
+    assert torch.equal(whole(7).inputs, later(2).inputs)
+    other = Readings(tokenizer, size=4, first=5, shares=readings.HARD_ONES)
+    assert not torch.equal(later(2).targets, other(2).targets)
 
 
 def test_only_answers_are_learned(tokenizer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -39,12 +39,21 @@ def question_words() -> QuestionWords:
     return QuestionWords(tokenizer, tuple(sorted({each.answer for each in asked})))
 
 
-def draw_questions(asked: Sequence[Question], count: int, chance: random.Random) -> list[Question]:
-    """Some of the questions about a scene: each time a kind first, all alike likely, then one of this kind."""
+def draw_questions(
+    asked: Sequence[Question], count: int, chance: random.Random, *, often: Mapping[str, float] | None = None
+) -> list[Question]:
+    """Some of the questions about a scene: each time a kind first, then one of this kind.
+
+    Args:
+        often: how often each kind is drawn, in proportion to the others that there are; all alike by default.
+    """
     kinds: dict[str, list[Question]] = {}
     for each in asked:
         kinds.setdefault(each.kind, []).append(each)
-    return [chance.choice(kinds[chance.choice(list(kinds))]) for _ in range(count)]
+    if often is None:
+        return [chance.choice(kinds[chance.choice(list(kinds))]) for _ in range(count)]
+    weights = [often[kind] for kind in kinds]
+    return [chance.choice(kinds[chance.choices(list(kinds), weights)[0]]) for _ in range(count)]
 
 
 def wrong_by_kind(said: Sequence[str], asked: Sequence[Question], name: str) -> dict[str, float]:

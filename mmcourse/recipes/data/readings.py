@@ -16,11 +16,7 @@ from mmcourse.tokenizer import SPECIAL_TOKENS, WordTokenizer
 
 DESCRIBE, TELL = "describe it", "tell everything"
 WITHOUT_MARK = (DESCRIBE, TELL)  # requests that are no questions
-# Shares of the exchanges that ask for a caption, and for everything. Whoever tells everything in another order has to
-# know what belongs together, and each word of it is learned; yet questions, of one or two words of answer, are what a
-# model learns last, so most exchanges are questions, and there are many of them about each scene.
-DESCRIBED, TOLD = 0.1, 0.06
-TURNS = 12
+TURNS = 12  # exchanges about a scene
 SQUARES, NOTE = 16, 4  # notes about a scene, and words of each
 MOST_NOTES = 4  # about one thing: as many squares as it touches
 
@@ -30,6 +26,31 @@ class Exchange(NamedTuple):
 
     request: str
     answer: str
+
+
+class Shares(NamedTuple):
+    """How often exchanges ask for what.
+
+    told, described: shares that ask for everything, and for a caption; the others ask a question.
+    kinds: how often a kind of question is drawn, in proportion to those of the others; all alike by default.
+    """
+
+    told: float
+    described: float
+    kinds: dict[str, float] | None = None
+
+
+# Whoever tells everything in another order has to know what belongs together, and each word of it is learned; yet
+# questions, of one or two words of answer, are what a model learns last, so most exchanges are questions.
+ALL_ALIKE = Shares(told=0.06, described=0.1)
+# Those that compare what stands in two places, or count what was noted several times, come last of all.
+HARD_ONES = Shares(
+    told=0.05,
+    described=0.07,
+    kinds={
+        "what": 3, "where": 1, "color": 0.5, "count": 6, "exists": 1, "relation": 7, "size": 1, "comparison": 3,
+    },
+)  # fmt: skip
 
 
 @cache
@@ -82,33 +103,34 @@ def _told(things: Sequence[str], scene: Scene) -> str:
     return ", ".join([*things, f"{scene.background} background"])
 
 
-def exchange(scene: Scene, chance: random.Random) -> Exchange:
+def exchange(scene: Scene, chance: random.Random, shares: Shares = ALL_ALIKE) -> Exchange:
     """One thing that can be asked about a scene: everything, a caption, or a question of any kind, with its answer."""
     kind = chance.random()
-    if kind < TOLD:
+    if kind < shares.told:
         return Exchange(TELL, in_words(scene, chance))
-    if kind < TOLD + DESCRIBED:
+    if kind < shares.told + shares.described:
         return Exchange(DESCRIBE, chance.choice(captions(scene)))
-    (asked,) = asking.draw_questions(questions(scene), 1, chance)
+    (asked,) = asking.draw_questions(questions(scene), 1, chance, often=shares.kinds)
     return Exchange(asked.text, asked.answer)
 
 
-def exchanges(scene: Scene, chance: random.Random) -> list[Exchange]:
+def exchanges(scene: Scene, chance: random.Random, shares: Shares = ALL_ALIKE) -> list[Exchange]:
     """`TURNS` of them."""
-    return [exchange(scene, chance) for _ in range(TURNS)]
+    return [exchange(scene, chance, shares) for _ in range(TURNS)]
 
 
 class Readings:
     """`batches(step)`: notes about scenes that no other step sees, each with `TURNS` exchanges about it.
 
-    Only answers are learned, each with the <eos> behind it.
+    Only answers are learned, each with the <eos> behind it. Steps are counted from `first`, where a training goes on.
     """
 
-    def __init__(self, tokenizer: WordTokenizer, *, size: int) -> None:
-        self.tokenizer, self.size = tokenizer, size
+    def __init__(self, tokenizer: WordTokenizer, *, size: int, shares: Shares = ALL_ALIKE, first: int = 0) -> None:
+        self.tokenizer, self.size, self.shares, self.first = tokenizer, size, shares, first
 
     def __call__(self, step: int) -> Shifted:
+        step += self.first
         chance, scenes = random.Random(step), sample_scenes(self.size, start=step * self.size)
-        told = [(in_notes(scene, chance), exchanges(scene, chance)) for scene in scenes]
+        told = [(in_notes(scene, chance), exchanges(scene, chance, self.shares)) for scene in scenes]
         packed = pack_turns(self.tokenizer, *zip(*told, strict=True), patches=0)
         return Shifted(packed.tokens, packed.targets)
