@@ -1072,7 +1072,7 @@ viz.show(
 # | 10 | [Visual question answering](10_visual_question_answering.ipynb) | choosing and writing answers, two experts, risk and coverage | how far the question alone gets; a prior turned round | here |
 # | 11 | [Retrieval](11_retrieval.ipynb) | exact search, k-means, inverted lists, product quantization | a million vectors: nearly all neighbors found while looking at one in a hundred | here |
 # | 12 | [Text to image](12_text_to_image.ipynb) | flow matching, samplers and their order, guidance | an independent judge looks for the object that was asked for | here |
-# | 13 | A language model that sees | projector, visual prefix, LoRA | hallucination measured exactly | planned |
+# | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly | here |
 # | 14 | Looking inside | Grad-CAM, rollout, occlusion | explanations scored against true masks | planned |
 # | 15 | Small and fast, big and wide | quantization, pruning, distillation | accuracy against size and latency | planned |
 # | 16 | Sound, video, and your own project | spectrogram and frame encoders | a moving scene described | planned |
