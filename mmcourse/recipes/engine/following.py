@@ -25,8 +25,8 @@ from mmcourse.recipes.engine.base import (
     run_name,
     write_trained,
 )
+from mmcourse.recipes.engine.parts import reached
 from mmcourse.runtime import device
-from mmcourse.train.checkpoint import load_checkpoint
 
 
 class Finished(NamedTuple):
@@ -97,10 +97,8 @@ def follow(
             quality = distributed.on_main(finish)
             alone = distributed.world_size() == 1
     except (KeyboardInterrupt, distributed.LostProcessError) as error:
-        state = load_checkpoint(kept)
-        step = state["step"] if state else 0
         why = str(error) or "stopped"
-        raise RecipeError(f"{why}; the same command (without --restart) goes on from step {step}") from None
+        raise RecipeError(f"{why}; the same command (without --restart) goes on from step {reached(kept)}") from None
     changes = ("data",) * (name != recipe.name) + tuple(options) + ("processes",) * (not alone)
     return Finished(recipe, path, steps, made.seconds, quality, made.notes, changes)
 

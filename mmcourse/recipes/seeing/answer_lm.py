@@ -16,12 +16,12 @@ from mmcourse.attention import look_for_alike
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models.vlm import VLM, VLMConfig
 from mmcourse.recipes import tiny_lm
-from mmcourse.recipes.data.readings import ALL_ALIKE, HARD_ONES, Readings, in_notes, reading_words
+from mmcourse.recipes.data.readings import HARD_ONES, Readings, in_notes, reading_words
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
+from mmcourse.recipes.engine.parts import Part, fit_parts
 from mmcourse.recipes.seeing.exam import SCENES, exam, mistakes
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
-from mmcourse.train import Checkpointing, fit
 
 STEPS, SECOND_HALF = 6_200, 3_200  # in all, and of them those that ask mostly hard questions
 CONTEXT = 306  # tokens: notes and twelve of the longest exchanges take 305
@@ -40,18 +40,12 @@ def train(*, steps: int, checkpoint: Path) -> Made:
     config = {"model": asdict(size), "vocabulary": tokenizer.vocabulary, "special_tokens": tokenizer.special_tokens}
     seed_everything(0)
     model = new(config)
-    half, seconds = steps - steps * SECOND_HALF // STEPS, 0.0
-    second = checkpoint.with_name(f"second-half-{checkpoint.name}")
-    if not checkpoint.exists():
-        second.unlink(missing_ok=True)
-    for kept, first, last, shares in ((checkpoint, 0, half, ALL_ALIKE), (second, half, steps, HARD_ONES)):
-        if first < last:
-            history = fit(
-                model, tiny_lm.loss, Readings(tokenizer, size=BATCH, shares=shares, first=first), steps=last - first,
-                learning_rate=LEARNING_RATE, checkpoint=Checkpointing(kept, 50), description="answer-lm",
-            )  # fmt: skip
-            seconds += history.seconds
-    second.unlink(missing_ok=True)
+    half = steps - steps * SECOND_HALF // STEPS
+    easy, hard = Readings(tokenizer, size=BATCH), Readings(tokenizer, size=BATCH, shares=HARD_ONES, first=half)
+    seconds = fit_parts(
+        model, tiny_lm.loss, [Part(easy, half), Part(hard, steps - half)], checkpoint=checkpoint,
+        learning_rate=LEARNING_RATE, description="answer-lm",
+    )  # fmt: skip
     return Made(model, config, seconds)
 
 

@@ -1,0 +1,67 @@
+"""Training in parts: each goes on with the model that the part before left, and its learning rate rises and falls anew.
+
+Easy lessons first, hard ones later is a curriculum (Bengio et al., 2009); a rate that rises again is a warm restart
+(Loshchilov and Hutter, 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from mmcourse.train import Checkpointing, fit
+from mmcourse.train.checkpoint import load_checkpoint
+
+
+class Part(NamedTuple):
+    """What is learned for how many steps; `batches(step)` counts from 0 in each part. A part of no steps is skipped."""
+
+    batches: Callable[[int], Any]
+    steps: int
+
+
+def fit_parts(
+    model: nn.Module,
+    loss: Callable[[nn.Module, Any], Any],
+    parts: Sequence[Part],
+    *,
+    checkpoint: Path | None,
+    every: int = 50,
+    **options: Any,
+) -> float:
+    """Trains part after part, and returns how many seconds all took.
+
+    Args:
+        checkpoint: where the first part keeps what it needs to go on; the others do so beside it, and their files are
+            deleted at the end. None keeps nothing.
+        every: steps between two savings.
+        **options: of `fit`, the same for all parts.
+    """
+    seconds = 0.0
+    if checkpoint is not None and not checkpoint.exists():
+        _forget(checkpoint, len(parts))  # of another run
+    for number, part in enumerate(parts):
+        if part.steps:
+            kept = None if checkpoint is None else Checkpointing(_kept(checkpoint, number), every)
+            seconds += fit(model, loss, part.batches, steps=part.steps, checkpoint=kept, **options).seconds
+    if checkpoint is not None:
+        _forget(checkpoint, len(parts))
+    return seconds
+
+
+def reached(checkpoint: Path) -> int:
+    """How many steps a run had made when it was interrupted, in all its parts."""
+    files = [checkpoint, *checkpoint.parent.glob(f"part-*-of-{checkpoint.name}")]
+    return sum(state["step"] for file in files if (state := load_checkpoint(file)))
+
+
+def _kept(checkpoint: Path, number: int) -> Path:
+    return checkpoint.with_name(f"part-{number}-of-{checkpoint.name}") if number else checkpoint
+
+
+def _forget(checkpoint: Path, parts: int) -> None:
+    for number in range(1, parts):
+        _kept(checkpoint, number).unlink(missing_ok=True)
