@@ -636,7 +636,8 @@ def invented(named, shown):
 check("13-invented", invented)
 
 # %% [markdown]
-# The finished model, yours, and the finished one with another picture; each describes in a sentence, and tells everything:
+# The finished model, yours, and the finished one with another picture; each is to tell everything. Beside what is invented
+# stands what is **left out**: the share of the things of a scene that a text does not name.
 
 # %%
 SINGULAR = {word: noun.name for noun in lexicon() for word in (noun.name, noun.plural)}
@@ -649,31 +650,32 @@ def named_by(model, features, request):
     return [[SINGULAR[word] for word in text.split() if word in SINGULAR] for text in said]
 
 
-chair = {
-    f"{name}: {request}": metrics.invented(named_by(model, features, request), shown)
-    for name, model, features in (
-        ("finished", finished, own),
-        ("yours", mine, own),
-        ("another picture", finished, other),
-    )
-    for request in (DESCRIBE, TELL)
-}
+def left_out(named):
+    """The mean share of the nouns of a scene that its text does not name."""
+    missing = [1 - len({*there} & {*nouns}) / len({*there}) for nouns, there in zip(named, shown, strict=True)]
+    return sum(missing) / len(missing)
+
 
 # %%
+told_by = {
+    "finished": named_by(finished, own, TELL),
+    "yours": named_by(mine, own, TELL),
+    "another picture": named_by(finished, other, TELL),
+}
+chair = {name: (*metrics.invented(named, shown), left_out(named)) for name, named in told_by.items()}
 viz.show(
-    viz.heat([list(row) for row in chair.values()], rows=list(chair), columns=["mentions", "captions"]),
-    alt="Table of invented things: hardly any for the finished model, few for yours, nearly all with another picture; more when everything is to be told.",
+    viz.heat(list(chair.values()), rows=list(chair), columns=["invented mentions", "texts that invent", "left out"]),
+    alt="Table of texts that tell everything: the finished model and yours hardly invent, and both leave out some of the things; with another picture nearly all is invented and left out.",
 )
-claim(
-    "finished: invented mentions",
-    {request: chair[f"finished: {request}"].mentions for request in (DESCRIBE, TELL)},
-    at_most=0.05,
-)
-claim("another picture: invented mentions", chair[f"another picture: {TELL}"].mentions, at_least=0.8)
+in_a_sentence = metrics.invented(named_by(finished, own, DESCRIBE), shown).mentions
+claim("finished: invented mentions", {"sentences": in_a_sentence, "everything": chair["finished"][0]}, at_most=0.05)
+claim("another picture: invented mentions", chair["another picture"][0], at_least=0.8)
+claim("finished: left out when everything is to be told", chair["finished"][2], at_least=0.02)
 
 # %% [markdown]
-# **What to see:** the less is said, the less is invented. A measure of invention alone rewards silence, so it belongs beside one of what was left
-# out: here *tell everything* must be complete to count.
+# **What to see:** neither invents much, and both leave things out. A measure of invention alone rewards silence, so it belongs
+# beside one of what was left out. To tell everything is hard for them for the reason of section 7: whoever goes on has to know
+# what has been named.
 #
 # ## 9 · Is it looking?
 #
@@ -727,7 +729,7 @@ viz.show(
     alt="Table of right first words by padding: yours are right everywhere, the colleague's only where a question has no padding.",
 )  # fmt: skip
 short = groups["4 or more"]
-claim("lost where there is much padding", (correct["yours"][short] - correct["colleague"][short]).mean(), at_least=0.2)
+claim("lost where there is much padding", (correct["yours"][short] - correct["colleague"][short]).mean(), at_least=0.6)
 
 # %% [markdown]
 # Stop here and name the cause before you read on. Which questions suffer, and what do they have that others do not?

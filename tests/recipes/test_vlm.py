@@ -138,8 +138,9 @@ def test_the_bundled_model_describes_answers_and_does_not_invent(seer):
     """On the test split, which nobody looked at while the recipe was written."""
     sheet, images = exam(150, split="test"), make_scenes(150, split="test").images
     found = mistakes(seer, seer.see(images), sheet, split="test")
-    assert found["wrong in test"] <= recipes.read_manifest()["vlm"]["quality"]["value"] + 0.05
-    assert found["captions not true in test"] <= 0.08
+    claimed = recipes.read_manifest()["vlm"]["quality"]
+    assert found["wrong in test"] <= claimed["value"] + 0.03
+    assert found["captions not true in test"] <= claimed["more"]["captions not true in val"] + 0.08
     assert max(found[f"{how} probes wrong in test"] for how in ("random", "alike")) <= 0.03
     other = mistakes(seer, seer.see(images.roll(1, dims=0)), sheet, split="test")
     assert other["wrong in test"] > 0.4, "what it says comes from the picture"
