@@ -13,6 +13,7 @@ from mmcourse.datasets.folder import (
 )
 from mmcourse.datasets.glyphs import Glyphs, GlyphSplit, load_glyphs, on_background
 from mmcourse.datasets.photos import Photo, load_photos
+from mmcourse.datasets.planted import scenes_on_grounds, scenes_to_name, stamp, stamps
 from mmcourse.datasets.scenes import (
     BACKGROUNDS,
     CAPTION_PARTS,
@@ -104,8 +105,12 @@ __all__ = [
     "sample_caption",
     "sample_scene",
     "sample_scenes",
+    "scenes_on_grounds",
+    "scenes_to_name",
     "size_order",
     "square",
+    "stamp",
+    "stamps",
     "without",
 ]
 

@@ -23,6 +23,7 @@ from mmcourse.metrics.classification import (
     top_k_accuracy,
 )
 from mmcourse.metrics.correlation import spearman
+from mmcourse.metrics.detection import Detection, Detections, blobs, box_iou, detection
 from mmcourse.metrics.hallucination import Invented, Probes, invented, probes
 from mmcourse.metrics.retrieval import Retrieval, mean_average_precision, median_rank, recall_at_k, retrieval
 
@@ -30,6 +31,8 @@ __all__ = [
     "AVERAGES",
     "BLEU",
     "CIDEr",
+    "Detection",
+    "Detections",
     "Invented",
     "KindAccuracy",
     "PrecisionRecallF1",
@@ -41,8 +44,11 @@ __all__ = [
     "accuracy",
     "accuracy_by_kind",
     "bleu",
+    "blobs",
+    "box_iou",
     "cider_d",
     "confusion_matrix",
+    "detection",
     "expected_calibration_error",
     "invented",
     "mean_average_precision",
