@@ -240,7 +240,7 @@ def test_a_projector_of_words_stays_among_the_words_of_the_language_model():
     features = torch.randn(1, 4, 3)
     found = model.embed(features, tokens)[0, -4:]
     for vector, feature in zip(found, features[0], strict=True):
-        weights = torch.tensor([float(torch.exp(model.projector(feature) @ word)) for word in table])
+        weights = torch.tensor([torch.exp(model.projector(feature) @ word).item() for word in table])
         torch.testing.assert_close(vector, (weights[:, None] * table).sum(dim=0) / weights.sum())
     torch.testing.assert_close(mixed_words(1e4 * table[3:5], table), table[3:5])
 
