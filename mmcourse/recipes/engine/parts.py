@@ -7,6 +7,7 @@ Easy lessons first, hard ones later is a curriculum (Bengio et al., 2009); a rat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,26 +43,30 @@ def fit_parts(
     """
     seconds = 0.0
     if checkpoint is not None and not checkpoint.exists():
-        _forget(checkpoint, len(parts))  # of another run
+        _forget(checkpoint)  # of another run
     for number, part in enumerate(parts):
         if part.steps:
             kept = None if checkpoint is None else Checkpointing(_kept(checkpoint, number), every)
             seconds += fit(model, loss, part.batches, steps=part.steps, checkpoint=kept, **options).seconds
     if checkpoint is not None:
-        _forget(checkpoint, len(parts))
+        _forget(checkpoint)
     return seconds
 
 
 def reached(checkpoint: Path) -> int:
     """How many steps a run had made when it was interrupted, in all its parts."""
-    files = [checkpoint, *checkpoint.parent.glob(f"part-*-of-{checkpoint.name}")]
-    return sum(state["step"] for file in files if (state := load_checkpoint(file)))
+    return sum(state["step"] for file in [checkpoint, *_later(checkpoint)] if (state := load_checkpoint(file)))
 
 
 def _kept(checkpoint: Path, number: int) -> Path:
     return checkpoint.with_name(f"part-{number}-of-{checkpoint.name}") if number else checkpoint
 
 
-def _forget(checkpoint: Path, parts: int) -> None:
-    for number in range(1, parts):
-        _kept(checkpoint, number).unlink(missing_ok=True)
+def _later(checkpoint: Path) -> list[Path]:
+    """What there is of all parts but the first."""
+    return list(checkpoint.parent.glob(f"part-*-of-{escape(checkpoint.name)}"))
+
+
+def _forget(checkpoint: Path) -> None:
+    for file in _later(checkpoint):
+        file.unlink(missing_ok=True)
