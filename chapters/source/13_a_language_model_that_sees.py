@@ -354,7 +354,7 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** the picture has become a text, with the same thing noted in each square that it touches. Small slips
-# remain at the edges of things. What does the language model make of it, which has not changed by one bit? An **exam**
+# remain at the edges of things. What does the language model make of it, which has learned nothing since it read notes? An **exam**
 # asks about each scene eight questions of all kinds, "is there a …?" for things that are there and things that are not, a
 # caption, and everything.
 

@@ -53,14 +53,13 @@ def slow(found, there, limit):
     """One pass over all detections for each of them, with no table."""
     free = [dict(enumerate(objects)) for objects in there]
     flat = [(each, picture) for picture, rows in enumerate(found) for each in rows]
-    area, right, seen = 0.0, 0, 0
-    for each, picture in sorted(flat, key=lambda pair: -pair[0].confidence):
+    area, right = 0.0, 0
+    for seen, (each, picture) in enumerate(sorted(flat, key=lambda pair: -pair[0].confidence), start=1):
         fitting = {
             key: torchvision.ops.box_iou(each.box[None], box[None]).item()
             for key, (label, box) in free[picture].items()
             if label == each.label
         }
-        seen += 1
         best = max(fitting, key=fitting.get, default=None)
         if best is not None and fitting[best] >= limit:
             del free[picture][best]
