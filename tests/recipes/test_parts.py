@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmcourse.recipes.engine.parts import Part, fit_parts, reached
+from mmcourse.recipes.engine.parts import Part, fit_parts, planned, reached
 from mmcourse.train import fit
 
 
@@ -25,7 +25,12 @@ def new():
     return nn.Linear(3, 1)
 
 
-PARTS = [Part(batches(0), 7), Part(batches(100), 0), Part(batches(200), 6)]
+def double(model):
+    with torch.no_grad():
+        model.weight *= 2
+
+
+PARTS = [Part(batches(0), 7), Part(batches(100), 0), Part(batches(200), 6, double)]
 OPTIONS = {"learning_rate": 0.05, "description": None}
 
 
@@ -33,8 +38,10 @@ OPTIONS = {"learning_rate": 0.05, "description": None}
 def test_parts_are_fits_one_after_the_other(kept, tmp_path):
     one, other = new(), new()
     seconds = fit_parts(one, loss, PARTS, checkpoint=tmp_path / "run.pt" if kept else None, every=2, **OPTIONS)
-    for part in (PARTS[0], PARTS[2]):
-        fit(other, loss, part.batches, steps=part.steps, **OPTIONS)
+    for part, begin in ((PARTS[0], 0), (PARTS[2], 7)):
+        if begin:
+            double(other)
+        fit(other, loss, lambda step, part=part, begin=begin: part.batches(begin + step), steps=part.steps, **OPTIONS)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert seconds > 0
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"] * kept
@@ -70,3 +77,10 @@ def test_what_another_run_left_of_a_later_part_is_not_gone_on_with(tmp_path):
 
 def test_nothing_is_reached_where_nothing_was_kept(tmp_path):
     assert reached(tmp_path / "run.pt") == 0
+
+
+def test_parts_keep_their_proportions():
+    parts = [Part(batches(0), 3), Part(batches(0), 4, double), Part(batches(0), 2)]
+    assert planned(9, parts) == parts
+    assert [part.steps for part in planned(90, parts)] == [30, 40, 20]
+    assert [sum(part.steps for part in planned(steps, parts)) for steps in range(12)] == list(range(12))

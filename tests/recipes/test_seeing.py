@@ -120,6 +120,19 @@ def test_a_new_reader_looks_back_and_a_run_gives_one_that_loads(tmp_path):
     assert reader.tokenizer.ids[IMAGE] == reader.image_id
 
 
+def test_plurals_lie_beside_their_singulars_all_equally_far():
+    model, _ = answer_lm.build(CONFIG)
+    before = model.embedding.weight.detach().clone()
+    answer_lm.relate_plurals(model, WORDS)
+    after = model.embedding.weight.detach()
+    pairs = [(WORDS.ids[noun.name], WORDS.ids[noun.plural]) for noun in lexicon() if noun.name != noun.plural]
+    one, many = torch.tensor(pairs).T
+    differences = after[many] - after[one]
+    torch.testing.assert_close(differences, (before[many] - before[one]).mean(dim=0).expand_as(differences))
+    others = torch.ones(len(before), dtype=torch.bool).index_fill(0, many, False)
+    assert torch.equal(after[others], before[others])
+
+
 def test_a_few_readings_are_learned_by_heart():
     model, tokenizer = answer_lm.build(CONFIG)
     batch = Readings(tokenizer, size=4)(0)

@@ -6,7 +6,9 @@ Easy lessons first, hard ones later is a curriculum (Bengio et al., 2009); a rat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +20,15 @@ from mmcourse.train.checkpoint import load_checkpoint
 
 
 class Part(NamedTuple):
-    """What is learned for how many steps; `batches(step)` counts from 0 in each part. A part of no steps is skipped."""
+    """What is learned for how many steps; a part of no steps is skipped.
+
+    `batches(step)` counts through all parts, so that none of them sees what another has seen. `before` is done to the
+    model first.
+    """
 
     batches: Callable[[int], Any]
     steps: int
+    before: Callable[[nn.Module], object] | None = None
 
 
 def fit_parts(
@@ -41,21 +48,38 @@ def fit_parts(
         every: steps between two savings.
         **options: of `fit`, the same for all parts.
     """
-    seconds = 0.0
+    seconds, first = 0.0, 0
     if checkpoint is not None and not checkpoint.exists():
         _forget(checkpoint)  # of another run
     for number, part in enumerate(parts):
         if part.steps:
+            if part.before is not None:
+                part.before(model)  # a checkpoint of this part, where there is one, holds what came of it
             kept = None if checkpoint is None else Checkpointing(_kept(checkpoint, number), every)
-            seconds += fit(model, loss, part.batches, steps=part.steps, checkpoint=kept, **options).seconds
+            batches = partial(_from, first, part.batches)
+            seconds += fit(model, loss, batches, steps=part.steps, checkpoint=kept, **options).seconds
+            first += part.steps
     if checkpoint is not None:
         _forget(checkpoint)
     return seconds
 
 
+def planned(steps: int, parts: Sequence[Part]) -> list[Part]:
+    """The same parts with `steps` in all, in the proportions that they were planned in."""
+    ends = list(itertools.accumulate((part.steps for part in parts), initial=0))
+    ends = [steps * end // ends[-1] for end in ends]
+    return [
+        part._replace(steps=end - begin) for part, (begin, end) in zip(parts, itertools.pairwise(ends), strict=True)
+    ]
+
+
 def reached(checkpoint: Path) -> int:
     """How many steps a run had made when it was interrupted, in all its parts."""
     return sum(state["step"] for file in [checkpoint, *_later(checkpoint)] if (state := load_checkpoint(file)))
+
+
+def _from(first: int, batches: Callable[[int], Any], step: int) -> Any:
+    return batches(first + step)
 
 
 def _kept(checkpoint: Path, number: int) -> Path:

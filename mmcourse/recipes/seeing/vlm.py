@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmcourse.datasets import Scene, lexicon, make_scenes
+from mmcourse.datasets import Scene, make_scenes
 from mmcourse.lm import GPT
 from mmcourse.models.vlm import IMAGE, VLM, Eyes, Lesson, VLMConfig, loss, merged
 from mmcourse.pictures import covered
@@ -24,7 +24,7 @@ from mmcourse.recipes import captioner
 from mmcourse.recipes.data.readings import NOTE, Shares, exchanges, note_words, noted
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
-from mmcourse.recipes.engine.parts import Part, fit_parts
+from mmcourse.recipes.engine.parts import Part, fit_parts, planned
 from mmcourse.recipes.seeing import answer_lm
 from mmcourse.recipes.seeing.exam import SCENES, exam, mistakes
 from mmcourse.runtime import seed_everything
@@ -36,7 +36,6 @@ MERGE = 2  # side of the squares of patches that are projected together
 LEARNING_RATE = 1e-3
 PENALTY = 1.0  # of ridge regression, on weights of features of about size 1
 IN_SIGHT = 0.06  # share of a square that a thing has to cover
-STEPS, LAST = 4_500, 1_500  # in all, and of them those with other shares
 # At first hard questions most of all, and then captions, which are learned last: who writes "a cat and a dog and a …"
 # has to know what it has named already.
 ASKED = Shares(
@@ -45,10 +44,12 @@ ASKED = Shares(
     kinds={"what": 4, "where": 1, "color": 0.5, "count": 6, "exists": 1, "relation": 4, "size": 1, "comparison": 2},
 )
 ASKED_LAST = Shares(
-    told=0.05,
-    described=0.5,
+    told=0.25,
+    described=0.35,
     kinds={"what": 3, "where": 1, "color": 0.5, "count": 3, "exists": 1, "relation": 2, "size": 2, "comparison": 4},
 )
+LESSONS = ((ASKED, 1_800), (ASKED_LAST, 1_600))  # what is asked, and for how many steps
+STEPS = sum(steps for _, steps in LESSONS)
 AWAY = 10_000_000  # number of the first scene to align on
 LOOKED_AT = 1_500  # scenes that the projector is aligned on, none of which is trained on
 
@@ -59,14 +60,12 @@ class Lessons:
     Args:
         model: the one that is to learn; its eyes see the pictures.
         shares: what is asked how often.
-        first: steps are counted from here, where a training goes on.
     """
 
-    def __init__(self, model: VLM, *, size: int = SIZE, shares: Shares = ASKED, first: int = 0) -> None:
-        self.model, self.size, self.shares, self.first = model, size, shares, first
+    def __init__(self, model: VLM, *, size: int = SIZE, shares: Shares = ASKED) -> None:
+        self.model, self.size, self.shares = model, size, shares
 
     def __call__(self, step: int) -> Lesson:
-        step += self.first
         chance, batch = random.Random(step), make_scenes(self.size, start=step * self.size)
         turns = [exchanges(scene, chance, self.shares) for scene in batch.scenes]
         return Lesson(self.model.see(batch.images), self.model.pack_turns([IMAGE] * self.size, turns))
@@ -92,23 +91,7 @@ def untrained(seed: int = 0, *, language: GPT | None = None) -> tuple[VLM, Facts
         eyes=eyes.config,
     )
     words = {"vocabulary": reader.tokenizer.vocabulary, "special_tokens": reader.tokenizer.special_tokens}
-    model = relate_plurals(VLM(size, reader.tokenizer, language_model=language, eyes=eyes))
-    return align(model), {"model": asdict(size), **words}
-
-
-@torch.no_grad()
-def relate_plurals(model: VLM) -> VLM:
-    """Lays each plural beside its singular in the table of words, and all equally far; returns the model.
-
-    A reader knows these words apart by nothing but their use, and that of `answer-lm` never found out that "how many
-    cats are there?" asks about what was noted as a cat. Tokenizers that split words give it away in their letters.
-    """
-    table, ids = model.language.table.weight, model.tokenizer.ids
-    one, many = (torch.tensor([ids[getattr(noun, form)] for noun in lexicon()]) for form in ("name", "plural"))
-    differ = one != many
-    one, many = one[differ], many[differ]
-    table[many] = table[one] + (table[many] - table[one]).mean(dim=0)
-    return model
+    return align(VLM(size, reader.tokenizer, language_model=language, eyes=eyes)), {"model": asdict(size), **words}
 
 
 @torch.no_grad()
@@ -122,8 +105,8 @@ def align(model: VLM) -> VLM:
     batch, config = make_scenes(LOOKED_AT, start=AWAY, masks=True), model.config
     seen = merged(model.see(batch.images), config.merge).flatten(0, 1)  # (N·S, F) of S squares a picture
     seen = torch.cat((seen, seen.new_ones(len(seen), 1)), dim=1)
-    ids = torch.stack([_note_ids(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)])
-    wanted = model.language.table.weight[ids].view(len(seen), -1)  # (N, S, spread) -> (N·S, spread · C)
+    notes = [_notes(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)]
+    wanted = torch.cat(notes).flatten(1)  # (N·S, spread, C) -> (N·S, spread · C)
     normal = seen.T @ seen + PENALTY * torch.eye(seen.shape[1])
     weight, bias = torch.linalg.solve(normal, seen.T @ wanted).split([seen.shape[1] - 1, 1])
     model.projector.weight.copy_(weight.T)
@@ -131,20 +114,20 @@ def align(model: VLM) -> VLM:
     return model
 
 
-def _note_ids(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
-    """What each square of a picture should say, int64 (S, spread)."""
+def _notes(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
+    """What each square should say, as embeddings (S, spread, C); of a word in several tokens their mean."""
     side = math.isqrt(model.config.patches) // model.config.merge
     notes = [noted(thing) for thing in scene.objects] + [f"{scene.background} background"]
-    ids = torch.tensor([[model.tokenizer.ids[word] for word in note_words(note)] for note in notes])
+    table, encode = model.language.table.weight, model.tokenizer.encode
+    words = [torch.stack([table[encode(f" {word}")].mean(dim=0) for word in note_words(note)]) for note in notes]
     share, most = covered(masks[: len(scene.objects)], (side, side)).flatten(1).max(dim=0)
-    return ids[most.where(share > IN_SIGHT, len(scene.objects))]
+    return torch.stack(words)[most.where(share > IN_SIGHT, len(scene.objects))]
 
 
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     """Trains the projector and the language model on scenes of which none comes twice."""
     model, config = untrained(seed)
-    most = steps - steps * LAST // STEPS
-    parts = [Part(Lessons(model), most), Part(Lessons(model, shares=ASKED_LAST, first=most), steps - most)]
+    parts = planned(steps, [Part(Lessons(model, shares=shares), most) for shares, most in LESSONS])
     seconds = fit_parts(
         model, loss, parts, checkpoint=checkpoint, learning_rate=LEARNING_RATE, seed=seed, description="vlm"
     )
