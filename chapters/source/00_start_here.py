@@ -746,7 +746,7 @@ def train_judge(way: str, data, steps: int) -> tuple[Judge, list[float]]:
 # half?
 
 # %%
-steps = by_budget(smoke=3, standard=800)
+steps = by_budget(smoke=3, standard=500)
 judges, losses = {}, {}
 for way in ("sentence only", "picture only", "added", "multiplied"):
     judges[way], losses[way] = train_judge(way, train, steps)
@@ -1073,7 +1073,7 @@ viz.show(
 # | 11 | [Retrieval](11_retrieval.ipynb) | exact search, k-means, inverted lists, product quantization | a million vectors: nearly all neighbors found while looking at one in a hundred | here |
 # | 12 | [Text to image](12_text_to_image.ipynb) | flow matching, samplers and their order, guidance | an independent judge looks for the object that was asked for | here |
 # | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly | here |
-# | 14 | Looking inside | Grad-CAM, rollout, occlusion | explanations scored against true masks | planned |
+# | 14 | [Looking inside](14_looking_inside.ipynb) | Grad-CAM, rollout, occlusion | explanations scored against true masks | here |
 # | 15 | Small and fast, big and wide | quantization, pruning, distillation | accuracy against size and latency | planned |
 # | 16 | Sound, video, and your own project | spectrogram and frame encoders | a moving scene described | planned |
 #
