@@ -55,6 +55,20 @@ HARD_ONES = Shares(
 
 # And whoever names thing after thing has to know what has been named: "tell everything" teaches it word by word.
 LISTS = HARD_ONES._replace(told=0.35, described=0.2)
+COUNTS = Shares(
+    told=0.25,
+    described=0.15,
+    kinds={
+        "what": 6, "where": 1, "color": 0.5, "count": 12, "exists": 1, "relation": 5, "size": 1, "comparison": 2,
+    },
+)  # fmt: skip
+LAST_ONES = Shares(
+    told=0.2,
+    described=0.15,
+    kinds={
+        "what": 6, "where": 0.5, "color": 0.5, "count": 4, "exists": 2, "relation": 7, "size": 0.5, "comparison": 6,
+    },
+)  # fmt: skip
 
 
 @cache

@@ -18,16 +18,24 @@ from mmcourse.datasets import lexicon
 from mmcourse.lm import GPT, GPTConfig
 from mmcourse.models.vlm import VLM, VLMConfig
 from mmcourse.recipes import tiny_lm
-from mmcourse.recipes.data.readings import ALL_ALIKE, HARD_ONES, LISTS, Readings, in_notes, reading_words
+from mmcourse.recipes.data.readings import (
+    ALL_ALIKE,
+    COUNTS,
+    HARD_ONES,
+    LAST_ONES,
+    LISTS,
+    Readings,
+    in_notes,
+    reading_words,
+)
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.engine.parts import Part, fit_parts, planned
 from mmcourse.recipes.seeing.exam import SCENES, exam, mistakes
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 
-# What is asked, and for how many steps: all kinds of questions alike, mostly hard ones, lists, and lists again after
-# plurals have been related to their singulars.
-LESSONS = ((ALL_ALIKE, 3_000), (HARD_ONES, 3_200), (LISTS, 1_600), (LISTS, 1_200))
+# What is asked, and for how many steps; before COUNTS plurals are related to their singulars.
+LESSONS = ((ALL_ALIKE, 3_000), (HARD_ONES, 3_200), (LISTS, 1_600), (COUNTS, 1_200), (LAST_ONES, 700))
 STEPS = sum(steps for _, steps in LESSONS)
 CONTEXT = 306  # tokens: notes and twelve of the longest exchanges take 305
 BATCH = 20
@@ -39,14 +47,17 @@ ALIKE = [(0, 0), (0, None), (1, 1), (None, 0)]
 
 
 def train(*, steps: int, checkpoint: Path) -> Made:
-    """Trains in four parts, the learning rate up again at the beginning of each."""
+    """Trains in parts, the learning rate up again at the beginning of each."""
     tokenizer = reading_words()
     size = GPTConfig(vocabulary_size=len(tokenizer), context=CONTEXT, width=128, heads=4, depth=3, rotary=True)
     config = {"model": asdict(size), "vocabulary": tokenizer.vocabulary, "special_tokens": tokenizer.special_tokens}
     seed_everything(0)
     model = new(config)
-    parts = [Part(Readings(tokenizer, size=BATCH, shares=shares), most) for shares, most in LESSONS]
-    parts[-1] = parts[-1]._replace(before=partial(relate_plurals, tokenizer=tokenizer))
+    relate = partial(relate_plurals, tokenizer=tokenizer)
+    parts = [
+        Part(Readings(tokenizer, size=BATCH, shares=shares), most, relate if shares is COUNTS else None)
+        for shares, most in LESSONS
+    ]
     seconds = fit_parts(
         model, tiny_lm.loss, planned(steps, parts), checkpoint=checkpoint, learning_rate=LEARNING_RATE,
         description="answer-lm",
