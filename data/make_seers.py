@@ -52,9 +52,9 @@ def rung(name: str, seed: int) -> VLM:
 def measure(name: str, seed: int, *, rate: float | None = None, split: str = "test") -> dict[str, object]:
     """Trains one model and examines it."""
     model = rung(name, seed)
-    lessons = Lessons(model)
+    lessons, rate = Lessons(model), RATES[name] if rate is None else rate
     fit(
-        model, loss, lambda step: lessons(step + seed * STEPS), steps=STEPS, learning_rate=rate or RATES[name], seed=seed,
+        model, loss, lambda step: lessons(step + seed * STEPS), steps=STEPS, learning_rate=rate, seed=seed,
         description=f"{name}, seed {seed}",
     )  # fmt: skip
     seen = model.eval().see(make_scenes(SCENES, split=split).images)

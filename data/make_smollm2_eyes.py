@@ -19,7 +19,7 @@ from mmcourse.recipes.data.readings import DESCRIBE
 from mmcourse.recipes.seeing.exam import answer_all, exam
 from mmcourse.recipes.seeing.smollm2_eyes import load_smollm2_with_eyes, projector_path, save_projector, train
 
-STEPS, SCENES = 200, 60
+STEPS, SCENES = 180, 60
 
 
 def said_by(model: VLM) -> list[list[object]]:

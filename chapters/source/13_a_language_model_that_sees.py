@@ -510,7 +510,7 @@ claim("probes right", scores["yours"]["probes"], at_least=0.93)
 
 # %% [markdown]
 # Is that rung worth its cost? One run says little. So `data/make_seers.py` trained every rung with three seeds, each on
-# scenes of its own, for 200 steps. Beside them stands a fourth in which everything may learn, and whose language model
+# scenes of its own, for 150 steps. Beside them stands a fourth in which everything may learn, and whose language model
 # **has never read a note**: it begins as `answer-lm` did.
 
 # %%
@@ -534,8 +534,8 @@ claim("having read over never having read", mean["everything"] - mean["everythin
 
 # %% [markdown]
 # **What to see:** each dot is a seed. What counts most is not what may learn but what was known before: a model that learns
-# to read and to see at once is far behind after the same 200 steps. Among those that have read, more freedom helps.
-# What the third rung becomes with fifteen times as many steps is next: it is the finished model.
+# to read and to see at once is far behind after the same 150 steps. Among those that have read, more freedom helps.
+# What the third rung becomes with more than twenty times as many steps is next: it is the finished model.
 #
 # ## 7 · One model, several tasks
 #
@@ -556,7 +556,7 @@ claim("things named among 64", (guesses == truth).double().mean(), at_least=0.95
 
 # %% [markdown]
 # All in one table: aligned without any training, yours, and the finished model, in which everything but the eyes has
-# learned, from fifteen times as many scenes. As a control, two of them get the picture of another scene.
+# learned, from eleven times as many scenes. As a control, two of them get the picture of another scene.
 
 # %%
 scores["finished"] = right(finished, seen_by_finished[:SCENES])
@@ -853,7 +853,7 @@ claim("answers of the language model that reads notes", 1 - in_text["wrong in va
 #
 # SmolLM2-135M-Instruct (Allal et al., 2025) has 220 times the weights of your reader, and it grew up on the web instead of on notes
 # about scenes. Every word it writes is free: nothing limits it to the grammar of this course. It stays frozen to the bit. One linear map,
-# from 512 channels to four of its words of 576, began aligned and was trained *through* it for 200 steps
+# from 512 channels to four of its words of 576, began aligned and was trained *through* it for 180 steps
 # (`data/make_smollm2_eyes.py`). If you have the extra, it now answers here:
 
 # %% tags=["nbval-ignore-output"]
