@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmcourse.decoding import greedy, sample
+from mmcourse.decoding import Decoded, beam_search, greedy, sample
 from mmcourse.models.vlm.packing import Packed, Side, pack, pack_turns
 from mmcourse.runtime import evaluating, on_best_device
 
 if TYPE_CHECKING:
     from mmcourse.models.vlm.model import VLM
 
-METHODS = ("greedy", "sample")
+DECODERS = {"greedy": greedy, "beam": beam_search, "sample": sample}
 
 
 class Reply(NamedTuple):
@@ -94,8 +95,9 @@ class Writer:
         images: Tensor | None,
         prompts: Sequence[str],
         *,
-        method: Literal["greedy", "sample"] = "greedy",
+        method: Literal["greedy", "beam", "sample"] = "greedy",
         max_new_tokens: int = 24,
+        beam_size: int = 4,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -108,21 +110,26 @@ class Writer:
         Args:
             images: one a prompt, uint8 (N, 3, H, W), or features (N, P, F); None for prompts without a picture.
             prompts: N texts, in each of which <image> says where the picture stands.
-            method: "greedy" or "sample", see `mmcourse.decoding` for its options.
+            method: "greedy", "beam" or "sample", see `mmcourse.decoding` for its options.
             max_new_tokens: where a reply ends at the latest, <eos> counted.
+            beam_size: texts that "beam" keeps; of those that end the likeliest wins, whatever its length.
             cached: keep keys and values between steps.
             batch_size: prompts that are read side by side.
         Raises:
             ValueError: there is not one picture a prompt, a prompt is too long, or an option is wrong.
         """
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        if method not in DECODERS:
+            raise ValueError(f"method must be one of {', '.join(DECODERS)}, got {method!r}")
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
         if images is not None and len(images) != len(prompts):
             raise ValueError(f"images has {len(images)} samples, prompts {len(prompts)}; want one for each")
         features = images if images is None or images.is_floating_point() else self.see(images)
-        draw = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        options = {
+            "greedy": {},
+            "beam": {"beam_size": beam_size, "length_penalty": 0.0},
+            "sample": {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator},
+        }
         replies = []
         with on_best_device(self) as place, evaluating(self):
             for start in range(0, len(prompts), batch_size):
@@ -130,11 +137,13 @@ class Writer:
                 packed = Packed(*(part.to(place) for part in self.pack(prompts[rows], padding_side="left")))
                 seen = None if features is None else features[rows].to(place)
                 step = self.stepper(seen, packed, cached=cached)
-                replies += self._write(step, packed.tokens, max_new_tokens, draw if method == "sample" else None)
+                replies += self._write(
+                    step, packed.tokens, max_new_tokens, partial(DECODERS[method], **options[method])
+                )
         return replies
 
     def _write(
-        self: VLM, step: Stepper, prompts: Tensor, max_new_tokens: int, draw: dict[str, Any] | None
+        self: VLM, step: Stepper, prompts: Tensor, max_new_tokens: int, decode: Callable[..., Decoded]
     ) -> list[Reply]:
         asked = prompts.shape[1]
         longest, context = int(step.mask.sum(dim=1).max()) + max_new_tokens - 1, self.language.context
@@ -142,7 +151,7 @@ class Writer:
             most = context + max_new_tokens - longest
             raise ValueError(f"max_new_tokens must be at most {most} behind these prompts, got {max_new_tokens}")
         ends = {"max_length": asked + max_new_tokens, "stop_id": self.tokenizer.eos_id, "pad_id": self.tokenizer.pad_id}
-        found = greedy(step, prompts, **ends) if draw is None else sample(step, prompts, **draw, **ends)
+        found = decode(step, prompts, **ends)
         replies = []
         for row, score, end in zip(found.tokens.tolist(), found.scores.tolist(), found.lengths.tolist(), strict=True):
             ids = [index for index in row[asked:end] if index != self.tokenizer.eos_id]

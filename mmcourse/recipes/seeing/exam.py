@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -65,29 +65,38 @@ def probes_of(scene: Scene, how: str, chance: random.Random) -> list[Probe]:
 
 
 def answer_all(
-    model: VLM, features: Tensor | None, requests: Sequence[Sequence[str]], *, begin: Sequence[str] | None = None
+    model: VLM,
+    features: Tensor | None,
+    requests: Sequence[Sequence[str]],
+    *,
+    begin: Sequence[str] | None = None,
+    **options: Any,
 ) -> list[list[str]]:
     """What a model says to several requests about each scene, each asked by itself.
 
     Args:
         features: of one picture a scene (N, P, F), see `VLM.see`; None where the scenes are told.
         begin: what stands for each scene before a request; a picture by default.
+        **options: of `VLM.generate`.
     """
     begin = [IMAGE] * len(requests) if begin is None else begin
     rows = [row for row, about in enumerate(requests) for _ in about]
     prompts = [f"{begin[row]} {text}" for row, about in enumerate(requests) for text in about]
     seen = None if features is None else features[torch.tensor(rows, dtype=torch.int64)]
-    replies = iter(model.generate(seen, prompts, max_new_tokens=LONGEST))
+    replies = iter(model.generate(seen, prompts, max_new_tokens=LONGEST, **options))
     return [[next(replies).text.strip() for _ in about] for about in requests]
 
 
 def mistakes(
     model: VLM, features: Tensor | None, sheet: Exam, *, split: str, begin: Sequence[str] | None = None
 ) -> dict[str, float]:
-    """Shares of what a model gets wrong in an exam, by a name that ends in the split."""
+    """Shares of what a model gets wrong in an exam, by a name that ends in the split.
 
-    def answers(requests: Sequence[Sequence[str]]) -> list[str]:
-        return _flat(answer_all(model, features, requests, begin=begin))
+    Sentences are found by beam search, as the likeliest first word may lead to a place where nothing true can be said.
+    """
+
+    def answers(requests: Sequence[Sequence[str]], **options: Any) -> list[str]:
+        return _flat(answer_all(model, features, requests, begin=begin, **options))
 
     asked, said = _flat(sheet.asked), answers([[each.text for each in about] for about in sheet.asked])
     found = wrong_by_kind(said, asked, f"wrong in {split}")
@@ -96,7 +105,7 @@ def mistakes(
         wrong = [(text == "yes") != probe.there for text, probe in zip(said, probes, strict=True)]
         found[f"{how} probes wrong in {split}"] = sum(wrong) / len(wrong)
     for name, request, holds in (("captions not true", DESCRIBE, caption_is_true), ("not all told", TELL, tells_all)):
-        said = answers([[request]] * len(sheet.scenes))
+        said = answers([[request]] * len(sheet.scenes), method="beam")
         true = [bool(holds(scene, text)) for scene, text in zip(sheet.scenes, said, strict=True)]
         found[f"{name} in {split}"] = 1 - sum(true) / len(true)
     return found
