@@ -38,7 +38,6 @@
 # ```
 
 # %% tags=["nbval-ignore-output"]
-import csv
 import random
 
 import torch
@@ -48,7 +47,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mmcourse import metrics, viz, widgets
 from mmcourse.adapters import add_lora, lora_layers, merge, unmerge
-from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import lexicon, load_photos, make_scenes, questions, square
 from mmcourse.models.vlm import IMAGE, VLM, Lesson, VLMConfig, loss, merged, mixed_words, put_patches
@@ -502,38 +500,12 @@ _ = mine.eval()
 
 # %%
 scores["yours"] = right(mine)
-claim("answers right", scores["yours"]["answers"], at_least=0.86)
-claim("captions true", scores["yours"]["captions"], at_least=0.75)
+claim("answers right", scores["yours"]["answers"], at_least=0.88)
+claim("captions true", scores["yours"]["captions"], at_least=0.88)
 claim("probes right", scores["yours"]["probes"], at_least=0.93)
 
 # %% [markdown]
-# Is that rung worth its cost? One run says little. So `data/make_seers.py` trained every rung with three seeds, each on
-# scenes of its own, for 100 steps. Beside them stands a fourth in which everything may learn, and whose language model
-# **has never read a note**: it begins as `answer-lm` did.
-
-# %%
-with (content_dir("data") / "seers.csv").open(encoding="utf-8", newline="") as file:
-    runs = list(csv.DictReader(file))
-ladder, numbers = {}, {}
-for run in runs:
-    ladder.setdefault(run["learns"], []).append(1 - float(run["wrong"]))
-    numbers[run["learns"]] = f"{int(run['numbers']):,}"
-print(numbers)
-
-# %%
-viz.show(
-    viz.dots({name.replace(", ", ",\n").replace(" and ", "\nand "): each for name, each in ladder.items()},
-             ylabel="answers right (test)", ylim=(0, 1)),
-    alt="Three dots a rung for the share of right answers: the projector alone lowest of the three rungs, then the projector and LoRA, then everything; everything that never read lies far below all of them.",
-)  # fmt: skip
-mean = {name: sum(each) / len(each) for name, each in ladder.items()}
-claim("LoRA over the projector alone", mean["projector and LoRA"] - mean["projector"], at_least=LIMIT_A)
-claim("having read over never having read", mean["everything"] - mean["everything, never read"], at_least=LIMIT_B)
-
-# %% [markdown]
-# **What to see:** each dot is a seed. What counts most is not what may learn but what was known before: a model that learns
-# to read and to see at once is far behind after the same 100 steps. Among those that have read, more freedom helps.
-# What the third rung becomes with more than thirty times as many steps is next: it is the finished model.
+# What the third rung becomes with fourteen times as many steps is next: it is the finished model.
 #
 # ## 7 · One model, several tasks
 #
@@ -554,7 +526,7 @@ claim("things named among 64", (guesses == truth).double().mean(), at_least=0.95
 
 # %% [markdown]
 # All in one table: aligned without any training, yours, and the finished model, in which everything but the eyes has
-# learned, from eleven times as many scenes. As a control, two of them get the picture of another scene.
+# learned, from fourteen times as many scenes. As a control, two of them get the picture of another scene.
 
 # %%
 scores["finished"] = right(finished, seen_by_finished[:SCENES])
@@ -565,9 +537,9 @@ viz.show(
     ),
     alt="Table of shares of right answers, true captions and right probes: yours are high, the finished model's nearly 1, and both models with another picture far lower.",
 )
-claim("finished: answers", scores["finished"]["answers"], at_least=0.94)
+claim("finished: answers", scores["finished"]["answers"], at_least=0.95)
 claim("finished: probes", scores["finished"]["probes"], at_least=0.97)
-claim("finished: captions", scores["finished"]["captions"], at_least=0.85)
+claim("finished: captions", scores["finished"]["captions"], at_least=0.92)
 
 # %% [markdown]
 # **What to see:** alignment alone brings most of it. Your few hundred steps add something everywhere but are no miracle, and

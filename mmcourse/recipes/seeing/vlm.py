@@ -48,7 +48,12 @@ ASKED_LAST = Shares(
     described=0.35,
     kinds={"what": 3, "where": 1, "color": 0.5, "count": 3, "exists": 1, "relation": 2, "size": 2, "comparison": 4},
 )
-LESSONS = ((ASKED, 1_800), (ASKED_LAST, 1_600))  # what is asked, and for how many steps
+ASKED_AT_THE_END = Shares(
+    told=0.15,
+    described=0.6,
+    kinds={"what": 3, "where": 1, "color": 0.5, "count": 3, "exists": 1, "relation": 2, "size": 4, "comparison": 6},
+)
+LESSONS = ((ASKED, 1_800), (ASKED_LAST, 1_600), (ASKED_AT_THE_END, 900))  # what is asked, and for how many steps
 STEPS = sum(steps for _, steps in LESSONS)
 AWAY = 10_000_000  # number of the first scene to align on
 LOOKED_AT = 1_500  # scenes that the projector is aligned on, none of which is trained on
