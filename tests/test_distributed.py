@@ -73,6 +73,17 @@ RUNS = [
     {"kind": "features", "chunk": 2},
     {"kind": "features", "dropout": 0.3},
 ]
+WHOLE = {"kind": "features", "dropout": 0.2}  # the run that another is to equal which was killed and goes on
+JOBS = {  # of two processes: functions of this file and their options
+    "tiny_lm": ("recipe", {"name": "tiny_lm"}),
+    "matcher": ("recipe", {"name": "matcher"}),
+    "accumulated": ("accumulated", {"together": False}),
+    "own_statistics": ("own_statistics", {}),
+    "facts_of_gather": ("facts_of_gather", {}),
+    "facts_of_average": ("facts_of_average", {}),
+    "whole": ("run", WHOLE),
+    "refused": ("refused", {}),
+}
 
 
 def recipe(*, name):
@@ -97,8 +108,8 @@ def recipe(*, name):
 
 
 @pytest.mark.parametrize("name", ["tiny_lm", "matcher"])
-def test_recipes_take_the_same_steps_in_two_processes(tmp_path, name):
-    first, second = (found[0] for found in results(tmp_path, 2, "recipe", {"name": name}))
+def test_recipes_take_the_same_steps_in_two_processes(two, name):
+    first, second = two[name]
     assert_same(first, recipe(name=name), 1e-9)
     assert_same(second, first, 0)
 
@@ -123,8 +134,8 @@ def accumulated(*, together):
     return {"losses": history.losses, "weights": model.state_dict()}
 
 
-def test_gradients_of_several_batches_in_two_processes(tmp_path):
-    first, second = (found[0] for found in results(tmp_path, 2, "accumulated", {"together": False}))
+def test_gradients_of_several_batches_in_two_processes(two):
+    first, second = two["accumulated"]
     whole = accumulated(together=True)
     assert whole["losses"][-1] < whole["losses"][0] - 0.1
     assert_same(first, whole, 1e-9)
@@ -139,8 +150,8 @@ def own_statistics():
     return {"ok": True}
 
 
-def test_networks_with_batch_normalisation_train_in_one_process(tmp_path, monkeypatch):
-    assert [facts[0] for facts in results(tmp_path, 2, "own_statistics", {})] == [{"ok": True}] * 2
+def test_networks_with_batch_normalisation_train_in_one_process(two, tmp_path, monkeypatch):
+    assert two["own_statistics"] == [{"ok": True}] * 2
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in recipes.read_manifest():
         modules = recipes.load_trained(name).model.modules()
@@ -158,25 +169,34 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 torch.set_num_threads(1)
 with distributed.start():
-    found = [getattr(module, sys.argv[3])(**options) for options in json.loads(sys.argv[4])]
+    found = [getattr(module, what)(**options) for what, options in json.loads(sys.argv[3])]
     torch.save(found, f"{sys.argv[2]}/{distributed.rank()}.pt")
 """
 
 
-def torchrun(folder, count, what, *runs):
+def torchrun(folder, count, *jobs):
+    """Each process does all jobs, pairs of a function of this file and its options."""
     folder.mkdir(exist_ok=True)
     (folder / "worker.py").write_text(WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
-    command += [folder / "worker.py", __file__, folder, what, json.dumps(runs)]
+    command += [folder / "worker.py", __file__, folder, json.dumps(jobs)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "MMCOURSE_DEVICE": "cpu"}
     return subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, timeout=900)
 
 
-def results(folder, count, what, *runs):
-    """What each process returned from each run."""
-    done = torchrun(folder, count, what, *runs)
+def results(folder, count, *jobs):
+    """What each process returned from each job."""
+    done = torchrun(folder, count, *jobs)
     assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes returned, by job; they are started once for all, as starting takes longest."""
+    found = results(tmp_path_factory.mktemp("two"), 2, *JOBS.values(), *(("run", options) for options in RUNS))
+    named = {name: [facts[number] for facts in found] for number, name in enumerate(JOBS)}
+    return named | {"runs": [facts[len(JOBS) :] for facts in found]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -193,8 +213,9 @@ def assert_same(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_processes_take_the_steps_of_one(tmp_path, count):
-    found = results(tmp_path, count, "run", *RUNS)
+def test_processes_take_the_steps_of_one(tmp_path, count, request):
+    jobs = [("run", options) for options in RUNS]
+    found = request.getfixturevalue("two")["runs"] if count == 2 else results(tmp_path, count, *jobs)
     for number, options in enumerate(RUNS):
         expected = run(**options)
         assert sum(expected["losses"][-5:]) < sum(expected["losses"][:5])
@@ -229,15 +250,14 @@ def facts_of_average():
     }  # fmt: skip
 
 
-def test_what_two_processes_tell_each_other(tmp_path):
-    first, second = (facts[0] for facts in results(tmp_path / "gather", 2, "facts_of_gather", {}))
+def test_what_two_processes_tell_each_other(two):
+    first, second = two["facts_of_gather"]
     assert torch.equal(first["together"], torch.tensor([1.0, 1, 2, 2])[:, None].expand(4, 3))
     assert torch.equal(second["together"], first["together"])
     # The losses of both processes, of weight 1 and 2, say how their own features should move.
     assert torch.equal(first["gradient"], torch.full((2, 3), 2 * 1.0 * (1 + 2)))
     assert torch.equal(second["gradient"], torch.full((2, 3), 2 * 2.0 * (1 + 2)))
-    told = [facts[0] for facts in results(tmp_path / "average", 2, "facts_of_average", {})]
-    for number, facts in enumerate(told):
+    for number, facts in enumerate(two["facts_of_average"]):
         assert [None if g is None else g.tolist() for g in facts["gradients"]] == [[0.5, 0.5], [0.5, 0.5, 0.5], None]
         assert facts["average"] == 1.5
         rows, named, single = facts["shares"]
@@ -247,20 +267,19 @@ def test_what_two_processes_tell_each_other(tmp_path):
         assert facts["main"] == "said by 0"
 
 
-def test_a_killed_process_ends_the_run_and_the_checkpoint_goes_on(tmp_path):
+def test_a_killed_process_ends_the_run_and_the_checkpoint_goes_on(two, tmp_path):
     path = tmp_path / "run.pt"
-    options = {"kind": "features", "dropout": 0.2, "checkpoint": str(path)}
+    options = WHOLE | {"checkpoint": str(path)}
     begin = time.monotonic()
-    killed = torchrun(tmp_path / "killed", 2, "run", {**options, "die_at": 10})
+    killed = torchrun(tmp_path / "killed", 2, ("run", options | {"die_at": 10}))
     assert time.monotonic() - begin < 600
     assert killed.returncode != 0
     assert re.search(r"LostProcessError: process 1 of 2 .* has ended", killed.stderr), killed.stderr
     assert "Signal 9 (SIGKILL)" in killed.stderr
     assert load_checkpoint(path)["step"] == 8
-    whole = results(tmp_path / "whole", 2, "run", {**options, "checkpoint": None})
-    again = results(tmp_path / "again", 2, "run", options)
-    for ours, theirs in zip(again, whole, strict=True):
-        assert_same(ours[0], theirs[0], 0)
+    again = results(tmp_path / "again", 2, ("run", options))
+    for ours, theirs in zip(again, two["whole"], strict=True):
+        assert_same(ours[0], theirs, 0)
 
 
 def refused():
@@ -276,8 +295,8 @@ def refused():
     return {"ok": True}
 
 
-def test_mistakes_are_told_to_every_process(tmp_path):
-    assert [facts[0] for facts in results(tmp_path, 2, "refused", {})] == [{"ok": True}] * 2
+def test_mistakes_are_told_to_every_process(two):
+    assert two["refused"] == [{"ok": True}] * 2
 
 
 def test_one_process_needs_nothing():
