@@ -110,8 +110,8 @@ def align(model: VLM) -> VLM:
     batch, config = make_scenes(LOOKED_AT, start=AWAY, masks=True), model.config
     seen = merged(model.see(batch.images), config.merge).flatten(0, 1)  # (N·S, F) of S squares a picture
     seen = torch.cat((seen, seen.new_ones(len(seen), 1)), dim=1)
-    notes = [_notes(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)]
-    wanted = torch.cat(notes).flatten(1)  # (N·S, spread, C) -> (N·S, spread · C)
+    ids = torch.stack([_note_ids(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)])
+    wanted = model.language.table.weight[ids].view(len(seen), -1)  # (N, S, spread) -> (N·S, spread · C)
     normal = seen.T @ seen + PENALTY * torch.eye(seen.shape[1])
     weight, bias = torch.linalg.solve(normal, seen.T @ wanted).split([seen.shape[1] - 1, 1])
     model.projector.weight.copy_(weight.T)
@@ -119,14 +119,13 @@ def align(model: VLM) -> VLM:
     return model
 
 
-def _notes(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
-    """What each square should say, as embeddings (S, spread, C); of a word in several tokens their mean."""
+def _note_ids(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
+    """What each square of a picture should say, int64 (S, spread)."""
     side = math.isqrt(model.config.patches) // model.config.merge
     notes = [noted(thing) for thing in scene.objects] + [f"{scene.background} background"]
-    table, encode = model.language.table.weight, model.tokenizer.encode
-    words = [torch.stack([table[encode(f" {word}")].mean(dim=0) for word in note_words(note)]) for note in notes]
+    ids = torch.tensor([[model.tokenizer.ids[word] for word in note_words(note)] for note in notes])
     share, most = covered(masks[: len(scene.objects)], (side, side)).flatten(1).max(dim=0)
-    return torch.stack(words)[most.where(share > IN_SIGHT, len(scene.objects))]
+    return ids[most.where(share > IN_SIGHT, len(scene.objects))]
 
 
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
