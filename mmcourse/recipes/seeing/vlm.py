@@ -110,8 +110,8 @@ def align(model: VLM) -> VLM:
     batch, config = make_scenes(LOOKED_AT, start=AWAY, masks=True), model.config
     seen = merged(model.see(batch.images), config.merge).flatten(0, 1)  # (N·S, F) of S squares a picture
     seen = torch.cat((seen, seen.new_ones(len(seen), 1)), dim=1)
-    ids = torch.stack([_note_ids(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)])
-    wanted = model.language.table.weight[ids].view(len(seen), -1)  # (N, S, spread) -> (N·S, spread · C)
+    notes = [_notes(model, *each) for each in zip(batch.scenes, batch.masks, strict=True)]
+    wanted = torch.cat(notes).flatten(1)  # (N·S, spread, C) -> (N·S, spread · C)
     normal = seen.T @ seen + PENALTY * torch.eye(seen.shape[1])
     weight, bias = torch.linalg.solve(normal, seen.T @ wanted).split([seen.shape[1] - 1, 1])
     model.projector.weight.copy_(weight.T)
@@ -119,13 +119,20 @@ def align(model: VLM) -> VLM:
     return model
 
 
-def _note_ids(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
-    """What each square of a picture should say, int64 (S, spread)."""
+def _notes(model: VLM, scene: Scene, masks: Tensor) -> Tensor:
+    """What each square of a picture should say, as embeddings (S, spread, C): means over words of the note."""
     side = math.isqrt(model.config.patches) // model.config.merge
     notes = [noted(thing) for thing in scene.objects] + [f"{scene.background} background"]
-    ids = torch.tensor([[model.tokenizer.ids[word] for word in note_words(note)] for note in notes])
     share, most = covered(masks[: len(scene.objects)], (side, side)).flatten(1).max(dim=0)
-    return ids[most.where(share > IN_SIGHT, len(scene.objects))]
+    return torch.stack([_embedded(model, note) for note in notes])[most.where(share > IN_SIGHT, len(scene.objects))]
+
+
+def _embedded(model: VLM, note: str) -> Tensor:
+    """A note of `NOTE` words as (spread, C): the mean of all tokens of NOTE / spread neighboring words."""
+    words, several = note_words(note), NOTE // model.config.spread
+    parts = [" ".join(words[start : start + several]) for start in range(0, NOTE, several)]
+    table, encode = model.language.table.weight, model.tokenizer.encode
+    return torch.stack([table[encode(f" {part}")].mean(dim=0) for part in parts])
 
 
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
