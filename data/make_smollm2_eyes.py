@@ -20,7 +20,7 @@ from mmcourse.recipes.seeing.exam import answer_all, exam
 from mmcourse.recipes.seeing.smollm2_eyes import load_smollm2_with_eyes, save_seeing, seeing_path, train
 from mmcourse.train import Checkpointing
 
-STEPS, SCENES = 1_300, 100
+STEPS, SCENES = 900, 100
 
 
 def said_by(model: VLM) -> list[list[object]]:

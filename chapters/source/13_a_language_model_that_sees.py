@@ -864,7 +864,7 @@ claim("answers of the language model that reads notes", 1 - in_text["wrong in va
 # SmolLM2-135M-Instruct (Allal et al., 2025) has 200 times the weights of your reader, and it grew up on the web instead of
 # on notes about scenes. Nothing limits what it writes: its vocabulary has 49,152 pieces of words. It stays frozen. Between
 # the captioner's eyes and its table stands a map from each square to two of its words, aligned like yours, and inside it a
-# LoRA adapter of rank 4. Both were trained through it for 1,300 steps of four scenes (`data/make_smollm2_eyes.py`, an hour).
+# LoRA adapter of rank 4. Both were trained through it for 900 steps of four scenes (`data/make_smollm2_eyes.py`, an hour).
 # If you have the extra, it now answers here:
 
 # %% tags=["nbval-ignore-output"]
@@ -903,14 +903,16 @@ true = {
 }
 viz.show(
     viz.gallery(stored.images[:6], [sentences["its picture"][scene] for scene in range(6)], columns=3),
-    alt="Six test scenes, each with the sentence that SmolLM2 wrote about it.",
+    alt="Six test scenes, each with the sentence that SmolLM2 wrote about it: five are true, and one calls a small dog medium-sized.",
 )
-claim("SmolLM2 with eyes: sentences true", true["its picture"], at_least=LIMIT_C)
-claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=LIMIT_D)
-claim("sentences true of its picture minus another's", true["its picture"] - true["another picture"], at_least=LIMIT_E)
+claim("SmolLM2 with eyes: sentences true", true["its picture"], at_least=0.65)
+claim("SmolLM2 with eyes: probes right", smol_probes.accuracy, at_least=0.82)
+claim("sentences true of its picture minus another's", true["its picture"] - true["another picture"], at_least=0.55)
 
 # %% [markdown]
-# **What to see:** SMOLTEXT
+# **What to see:** three of four sentences are true, and of another picture none: it looks. It took the way of speaking over, too,
+# though nothing made it; every sentence is one that the parser can read. Where it errs it seldom invents a thing. Half of its
+# errors are about two things at once, which of them is further left or larger. That is what your reader learned last as well.
 #
 # ## 14 · At scale
 #
