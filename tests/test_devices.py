@@ -19,6 +19,7 @@ from mmcourse.attention import (
 from mmcourse.encoders.bert import BERT, BERTConfig
 from mmcourse.encoders.cnn import CNN
 from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.encoders.video import VideoEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig
 from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
@@ -114,6 +115,12 @@ def test_picture_encoders():
     on_gpu(there(lambda: PatchEncoder(5, widths=(8, 16), width=12))(pictures()))
     config = ViTConfig(image_size=64, patch_size=8, width=16, depth=1, heads=2)
     on_gpu(there(lambda: ViT(config)).tokens(pictures().float()))
+
+
+@pytest.mark.parametrize("over_time", ["attention", "mean", "first"])
+def test_video_encoders(over_time):
+    clips = pictures()[:, None].expand(-1, 4, -1, -1, -1)
+    on_gpu(there(lambda: VideoEncoder((8, 16), over_time=over_time))(clips))
 
 
 @pytest.mark.parametrize("name", FUSIONS)

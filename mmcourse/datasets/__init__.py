@@ -1,7 +1,20 @@
-"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), photos, a folder of your own."""
+"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures) and clips, photos, your folder."""
 
 from __future__ import annotations
 
+from mmcourse.datasets.clips import (
+    CLIP_PARTS,
+    CLIP_QUESTION_KINDS,
+    DIRECTIONS,
+    MOTIONS,
+    Clip,
+    ClipBatch,
+    clip_caption_is_true,
+    clip_captions,
+    clip_questions,
+    make_clips,
+    sample_clips,
+)
 from mmcourse.datasets.folder import (
     FolderRecord,
     ImageFolder,
@@ -58,8 +71,12 @@ from mmcourse.datasets.transforms import Preprocessing, augment
 __all__ = [
     "BACKGROUNDS",
     "CAPTION_PARTS",
+    "CLIP_PARTS",
+    "CLIP_QUESTION_KINDS",
     "COMPARISONS",
     "DIFFICULTIES",
+    "DIRECTIONS",
+    "MOTIONS",
     "POSITIONS",
     "QUESTION_KINDS",
     "RELATIONS",
@@ -67,6 +84,8 @@ __all__ = [
     "SPLITS",
     "CaptionEntropy",
     "CaptionRates",
+    "Clip",
+    "ClipBatch",
     "FolderRecord",
     "GlyphSplit",
     "Glyphs",
@@ -88,10 +107,14 @@ __all__ = [
     "caption_log_prob",
     "captions",
     "chinese_captions",
+    "clip_caption_is_true",
+    "clip_captions",
+    "clip_questions",
     "labeled_folder",
     "lexicon",
     "load_glyphs",
     "load_photos",
+    "make_clips",
     "make_scenes",
     "noun_numbers",
     "on_background",
@@ -103,6 +126,7 @@ __all__ = [
     "removals",
     "render",
     "sample_caption",
+    "sample_clips",
     "sample_scene",
     "sample_scenes",
     "scenes_on_grounds",

@@ -1,8 +1,8 @@
 """Encoders: what turns pictures and words into features.
 
-`CNN`, `ViT` and `PatchEncoder` read pictures, `BERT` reads words, `load_image_encoder` and `load_text_encoder` bring
-networks that were trained elsewhere, and `extract_features` runs one of them over a whole dataset. Letters as in
-`mmcourse.attention`; pictures are (B, 3, height, width).
+`CNN`, `ViT` and `PatchEncoder` read pictures, `VideoEncoder` clips and `BERT` words; `load_image_encoder` and
+`load_text_encoder` bring networks that were trained elsewhere, and `extract_features` runs one of them over a whole
+dataset. Letters as in `mmcourse.attention`; pictures are (B, 3, height, width), clips (B, T, 3, height, width).
 """
 
 from mmcourse.encoders.bert import BERT, BERTConfig, MaskedLanguageHead, from_hf_bert, pool
@@ -19,6 +19,7 @@ from mmcourse.encoders.pretrained import (
     load_image_encoder,
     load_text_encoder,
 )
+from mmcourse.encoders.video import VideoEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig, patchify
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "TokenBatch",
     "ViT",
     "ViTConfig",
+    "VideoEncoder",
     "convolve",
     "extract_features",
     "from_hf_bert",

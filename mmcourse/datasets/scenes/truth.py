@@ -108,7 +108,7 @@ def parse(text: str) -> Sentence:
     Raises:
         UnparseableError: the text is not in the grammar.
     """
-    reader = _Reader(text)
+    reader = Reader(text)
     if reader.at("a") and reader.word(1) in BACKGROUNDS:
         return reader.end(Sentence(background=reader.background()))
     phrases = [reader.phrase()]
@@ -134,7 +134,7 @@ def parse(text: str) -> Sentence:
     return reader.end(Sentence(**parts))
 
 
-class _Reader:
+class Reader:
     """The words of a text and how far they are read."""
 
     def __init__(self, text: str) -> None:
