@@ -1,4 +1,4 @@
-"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), photos, a folder of your own."""
+"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), sounds, photos, a folder."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ from mmcourse.datasets.scenes import (
     without,
 )
 from mmcourse.datasets.scenes.sprites import sheet
+from mmcourse.datasets.sounds import (
+    SOUND_CAPTION_PARTS,
+    SOUND_NOUNS,
+    SOUND_RATE,
+    SOUND_SPLITS,
+    Recording,
+    SoundBatch,
+    SoundSample,
+    WaveFileError,
+    load_wave,
+    make_sounds,
+    save_wave,
+    sound_caption_is_true,
+)
 from mmcourse.datasets.transforms import Preprocessing, augment
 
 __all__ = [
@@ -64,6 +78,10 @@ __all__ = [
     "QUESTION_KINDS",
     "RELATIONS",
     "SIZES",
+    "SOUND_CAPTION_PARTS",
+    "SOUND_NOUNS",
+    "SOUND_RATE",
+    "SOUND_SPLITS",
     "SPLITS",
     "CaptionEntropy",
     "CaptionRates",
@@ -76,12 +94,16 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "Question",
+    "Recording",
     "Scene",
     "SceneBatch",
     "SceneObject",
     "Skipped",
+    "SoundBatch",
+    "SoundSample",
     "Truth",
     "Verdict",
+    "WaveFileError",
     "augment",
     "caption_entropy",
     "caption_is_true",
@@ -92,7 +114,9 @@ __all__ = [
     "lexicon",
     "load_glyphs",
     "load_photos",
+    "load_wave",
     "make_scenes",
+    "make_sounds",
     "noun_numbers",
     "on_background",
     "prepare_data",
@@ -105,9 +129,11 @@ __all__ = [
     "sample_caption",
     "sample_scene",
     "sample_scenes",
+    "save_wave",
     "scenes_on_grounds",
     "scenes_to_name",
     "size_order",
+    "sound_caption_is_true",
     "square",
     "stamp",
     "stamps",
