@@ -16,6 +16,7 @@ from mmcourse.attention import (
     record,
     sinusoidal_positions_2d,
 )
+from mmcourse.encoders.audio import AudioEncoder, dft, spectrogram
 from mmcourse.encoders.bert import BERT, BERTConfig
 from mmcourse.encoders.cnn import CNN
 from mmcourse.encoders.patches import PatchEncoder
@@ -172,6 +173,12 @@ def test_maps_of_what_a_score_depends_on():
     on_gpu(leave_one_out(lambda tokens: tokens.float().mean(dim=1), ids()[0]))
     on_gpu(center_map(images))
     on_gpu(random_map(images))
+
+
+def test_sounds():
+    on_gpu(there(lambda: AudioEncoder((8, 16)))(tensors(2, 1000)))
+    on_gpu(spectrogram(tensors(2, 1000)))
+    on_gpu(dft(tensors(2, 16)))
 
 
 def test_losses_and_pooling():

@@ -1,4 +1,4 @@
-"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures) and clips, photos, your folder."""
+"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), clips, sounds, photos, a folder."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ from mmcourse.datasets.scenes import (
     without,
 )
 from mmcourse.datasets.scenes.sprites import sheet
+from mmcourse.datasets.sounds import (
+    SOUND_CAPTION_PARTS,
+    SOUND_NOUNS,
+    SOUND_RATE,
+    SOUND_SPLITS,
+    Recording,
+    SoundBatch,
+    SoundSample,
+    WaveFileError,
+    load_wave,
+    make_sounds,
+    save_wave,
+    sound_caption_is_true,
+)
 from mmcourse.datasets.transforms import Preprocessing, augment
 
 __all__ = [
@@ -81,6 +95,10 @@ __all__ = [
     "QUESTION_KINDS",
     "RELATIONS",
     "SIZES",
+    "SOUND_CAPTION_PARTS",
+    "SOUND_NOUNS",
+    "SOUND_RATE",
+    "SOUND_SPLITS",
     "SPLITS",
     "CaptionEntropy",
     "CaptionRates",
@@ -95,12 +113,16 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "Question",
+    "Recording",
     "Scene",
     "SceneBatch",
     "SceneObject",
     "Skipped",
+    "SoundBatch",
+    "SoundSample",
     "Truth",
     "Verdict",
+    "WaveFileError",
     "augment",
     "caption_entropy",
     "caption_is_true",
@@ -114,8 +136,10 @@ __all__ = [
     "lexicon",
     "load_glyphs",
     "load_photos",
+    "load_wave",
     "make_clips",
     "make_scenes",
+    "make_sounds",
     "noun_numbers",
     "on_background",
     "prepare_data",
@@ -129,9 +153,11 @@ __all__ = [
     "sample_clips",
     "sample_scene",
     "sample_scenes",
+    "save_wave",
     "scenes_on_grounds",
     "scenes_to_name",
     "size_order",
+    "sound_caption_is_true",
     "square",
     "stamp",
     "stamps",

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from mmcourse.datasets.scenes.grammar import Scene, SceneObject, sample_scenes, throw
+from mmcourse.datasets.scenes.grammar import SCENES_PER_SPLIT, SPLITS, Scene, SceneObject, rolls, sample_scenes
 from mmcourse.datasets.scenes.lexicon import SIDE, SIZES, noun_numbers
 from mmcourse.datasets.scenes.sprites import ROTATIONS, SIDES, sheet
 
@@ -99,7 +99,8 @@ def sample_clips(count: int, *, split: str = "train", start: int = 0, frames: in
     if not LENGTHS[0] <= frames <= LENGTHS[1]:
         raise ValueError(f"frames must be from {LENGTHS[0]} to {LENGTHS[1]}, got {frames}")
     casts = sample_scenes(count, split=split, start=start)
-    rows = throw(split, start, count, slots=_SLOTS, stream=_STREAM).tolist()
+    first = SPLITS.index(split) * SCENES_PER_SPLIT + start
+    rows = rolls(first, count, _SLOTS, stream=_STREAM).tolist()
     return tuple(_play(cast, frames, _roll(row)) for cast, row in zip(casts, rows, strict=True))
 
 

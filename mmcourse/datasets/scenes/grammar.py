@@ -122,7 +122,7 @@ def sample_scenes(n: int, *, split: str = "train", difficulty: str = "standard",
     _check(n, split, difficulty, start)
     if n == 0:
         return ()
-    dice = throw(split, start, n, slots=_SLOTS)
+    dice = rolls(SPLITS.index(split) * SCENES_PER_SPLIT + start, n, _SLOTS)
     background, nouns, cells, sizes, lengths = _graphs(dice, held_out=split == "compositional")
     boxes, sides, rotations, flips = _place(dice, nouns, cells, sizes, lengths, difficulty)
     names, size_names, colors = lexicon(), tuple(SIZES), tuple(BACKGROUNDS)
@@ -174,9 +174,8 @@ def mix(value: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-def throw(split: str, start: int, n: int, *, slots: int, stream: int = 0x632BE59BD9B4E019) -> np.ndarray:
-    """Random uint64 for each scene: (n, slots); every stream has its own."""
-    first = SPLITS.index(split) * SCENES_PER_SPLIT + start
+def rolls(first: int, n: int, slots: int, *, stream: int = 0x632BE59BD9B4E019) -> np.ndarray:
+    """Random uint64 (n, slots) for the seeds `first` to `first + n - 1`, each from its seed, slot and stream alone."""
     seeds = np.arange(n, dtype=np.uint64) + np.uint64(first)
     steps = np.arange(1, slots + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return mix(mix(seeds + np.uint64(stream))[:, None] + steps[None])
