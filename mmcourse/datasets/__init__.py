@@ -1,4 +1,4 @@
-"""The worlds of the course: glyphs (drawings with names), scenes (composed pictures), clips, sounds, photos, folders."""
+"""Worlds of the course: glyphs (drawings with names), scenes (composed pictures), clips, sounds, photos, folders."""
 
 from __future__ import annotations
 
