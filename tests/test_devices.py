@@ -16,9 +16,11 @@ from mmcourse.attention import (
     record,
     sinusoidal_positions_2d,
 )
+from mmcourse.encoders.audio import AudioEncoder, dft, spectrogram
 from mmcourse.encoders.bert import BERT, BERTConfig
 from mmcourse.encoders.cnn import CNN
 from mmcourse.encoders.patches import PatchEncoder
+from mmcourse.encoders.video import VideoEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig
 from mmcourse.fusion import FUSIONS, Views, make_fusion
 from mmcourse.fusion.late_interaction import late_interaction
@@ -116,6 +118,12 @@ def test_picture_encoders():
     on_gpu(there(lambda: ViT(config)).tokens(pictures().float()))
 
 
+@pytest.mark.parametrize("over_time", ["attention", "mean", "first"])
+def test_video_encoders(over_time):
+    clips = pictures()[:, None].expand(-1, 4, -1, -1, -1)
+    on_gpu(there(lambda: VideoEncoder((8, 16), over_time=over_time))(clips))
+
+
 @pytest.mark.parametrize("name", FUSIONS)
 def test_fusions(name):
     options = {"grid": (3, 3)} if "attention" in name else {}
@@ -165,6 +173,12 @@ def test_maps_of_what_a_score_depends_on():
     on_gpu(leave_one_out(lambda tokens: tokens.float().mean(dim=1), ids()[0]))
     on_gpu(center_map(images))
     on_gpu(random_map(images))
+
+
+def test_sounds():
+    on_gpu(there(lambda: AudioEncoder((8, 16)))(tensors(2, 1000)))
+    on_gpu(spectrogram(tensors(2, 1000)))
+    on_gpu(dft(tensors(2, 16)))
 
 
 def test_losses_and_pooling():

@@ -7,17 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmcourse import distributed, recipes
 from mmcourse.distributed import average, average_gradients, processes, share_of
-from mmcourse.lm import GPT, GPTConfig
-from mmcourse.models import CLIP, CLIPConfig, ClipFeatures, Matcher, MatcherConfig
-from mmcourse.recipes.data.worlds import scene_texts, scene_tokenizer
-from mmcourse.tokenizer import WordTokenizer
+from mmcourse.models import CLIP, CLIPConfig, ClipFeatures
+from mmcourse.recipes.engine import parts
 from mmcourse.train import Batches, Checkpointing, Computing, Mean, Schedule, fit, in_chunks
 from mmcourse.train.checkpoint import load_checkpoint
 
@@ -74,9 +74,9 @@ RUNS = [
     {"kind": "features", "dropout": 0.3},
 ]
 WHOLE = {"kind": "features", "dropout": 0.2}  # the run that another is to equal which was killed and goes on
+QUICK = ("tiny-lm", "matcher")  # recipes of which three steps are taken at once
 JOBS = {  # of two processes: functions of this file and their options
-    "tiny_lm": ("recipe", {"name": "tiny_lm"}),
-    "matcher": ("recipe", {"name": "matcher"}),
+    **{name: ("recipe", {"name": name, "steps": 3}) for name in QUICK},
     "accumulated": ("accumulated", {"together": False}),
     "own_statistics": ("own_statistics", {}),
     "facts_of_gather": ("facts_of_gather", {}),
@@ -86,32 +86,48 @@ JOBS = {  # of two processes: functions of this file and their options
 }
 
 
-def recipe(*, name):
-    """The first steps of a recipe, in double precision; its batches hold sentences of unequal length."""
-    torch.manual_seed(0)
-    source = importlib.import_module(f"mmcourse.recipes.{name}")
-    if name == "tiny_lm":
-        tokenizer = WordTokenizer.train(scene_texts(0, 2000))
-        model = GPT(GPTConfig(vocabulary_size=len(tokenizer), context=source.CONTEXT, width=16, heads=2, depth=1))
-        batches = source.FreshCaptions(tokenizer)
-    else:
-        eye, tokenizer = source.load_patches(), scene_tokenizer()
-        model = Matcher(MatcherConfig(**source.MODEL), tokenizer)
-        batches = source.StatementBatches(eye, tokenizer)
+def recipe(*, name, steps):
+    """The weights after the first steps of a recipe, in double precision, in which equal steps give equal weights."""
+    torch.manual_seed(distributed.rank())
+    made = recipes.find(name)
 
-    def double(batch):
-        parts = (part.double() if part.is_floating_point() else part for part in batch)
-        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    def doubled(model, loss, batches, **options):
+        return fit(model.double(), loss, lambda step: in_double(batches(step)), **options)
 
-    history = fit(model.double(), source.loss, lambda step: double(batches(step)), steps=3, description=None)
-    return {"losses": history.losses, "weights": model.state_dict()}
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        for module in (importlib.import_module(made.train.__module__), parts):
+            if hasattr(module, "fit"):
+                patch.setattr(module, "fit", doubled)
+        model = made.train(steps=steps, checkpoint=Path(folder) / "run.pt").model
+    return {"losses": [], "weights": model.state_dict()}
 
 
-@pytest.mark.parametrize("name", ["tiny_lm", "matcher"])
+def in_double(batch):
+    if isinstance(batch, torch.Tensor):
+        return batch.double() if batch.is_floating_point() else batch
+    if isinstance(batch, tuple):
+        inside = map(in_double, batch)
+        return type(batch)(*inside) if hasattr(batch, "_fields") else tuple(inside)
+    return batch
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_recipes_take_the_same_steps_in_two_processes(two, name):
     first, second = two[name]
-    assert_same(first, recipe(name=name), 1e-9)
+    assert_same(first, recipe(name=name, steps=3), 1e-9)
     assert_same(second, first, 0)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [name for name, recipe in recipes.RECIPES.items() if recipe.processes])
+def test_every_recipe_that_allows_it_takes_the_same_twenty_steps_in_two_and_four_processes(name, tmp_path):
+    options = {"name": name, "steps": STEPS}
+    expected = recipe(**options)
+    for count in (2, 4):
+        first, *others = (facts for (facts,) in results(tmp_path / str(count), count, ("recipe", options)))
+        assert_same(first, expected, 1e-5)
+        for other in others:
+            assert_same(other, first, 0)
 
 
 def accumulated(*, together):

@@ -1,10 +1,12 @@
 """Encoders: what turns pictures and words into features.
 
-`CNN`, `ViT` and `PatchEncoder` read pictures, `BERT` reads words, `load_image_encoder` and `load_text_encoder` bring
-networks that were trained elsewhere, and `extract_features` runs one of them over a whole dataset. Letters as in
-`mmcourse.attention`; pictures are (B, 3, height, width).
+`CNN`, `ViT` and `PatchEncoder` read pictures, `VideoEncoder` clips, `AudioEncoder` sounds and `BERT` words;
+`load_image_encoder` and `load_text_encoder` bring networks that were trained elsewhere, and `extract_features` runs one
+of them over a whole dataset. Letters as in `mmcourse.attention`; pictures are (B, 3, height, width), clips
+(B, T, 3, height, width), sounds (B, samples).
 """
 
+from mmcourse.encoders.audio import AudioEncoder, dft, mel_filters, spectrogram, stft
 from mmcourse.encoders.bert import BERT, BERTConfig, MaskedLanguageHead, from_hf_bert, pool
 from mmcourse.encoders.cnn import CNN, ResidualBlock, convolve
 from mmcourse.encoders.features import extract_features
@@ -19,11 +21,13 @@ from mmcourse.encoders.pretrained import (
     load_image_encoder,
     load_text_encoder,
 )
+from mmcourse.encoders.video import VideoEncoder
 from mmcourse.encoders.vit import ViT, ViTConfig, patchify
 
 __all__ = [
     "BERT",
     "CNN",
+    "AudioEncoder",
     "BERTConfig",
     "EncoderUnavailableError",
     "ImageEncoder",
@@ -35,13 +39,18 @@ __all__ = [
     "TokenBatch",
     "ViT",
     "ViTConfig",
+    "VideoEncoder",
     "convolve",
+    "dft",
     "extract_features",
     "from_hf_bert",
     "imagenet_labels",
     "load_image_encoder",
     "load_text_encoder",
     "mask_tokens",
+    "mel_filters",
     "patchify",
     "pool",
+    "spectrogram",
+    "stft",
 ]

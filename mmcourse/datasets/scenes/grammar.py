@@ -38,7 +38,7 @@ _ROTATION_CHOICES = {"easy": 1, "standard": 3, "hard": 5}
 
 @dataclass(frozen=True, kw_only=True)
 class SceneObject:
-    """One object; `box` is (left, top, right, bottom) of its whole drawing in pixels, ends exclusive, hidden or not."""
+    """One object; `box` is (left, top, right, bottom) of its whole drawing in pixels, ends exclusive, seen or not."""
 
     noun: str
     group: str
@@ -122,7 +122,7 @@ def sample_scenes(n: int, *, split: str = "train", difficulty: str = "standard",
     _check(n, split, difficulty, start)
     if n == 0:
         return ()
-    dice = _dice(split, start, n)
+    dice = rolls(SPLITS.index(split) * SCENES_PER_SPLIT + start, n, _SLOTS)
     background, nouns, cells, sizes, lengths = _graphs(dice, held_out=split == "compositional")
     boxes, sides, rotations, flips = _place(dice, nouns, cells, sizes, lengths, difficulty)
     names, size_names, colors = lexicon(), tuple(SIZES), tuple(BACKGROUNDS)
@@ -174,12 +174,11 @@ def mix(value: np.ndarray) -> np.ndarray:
     return value ^ (value >> np.uint64(31))
 
 
-def _dice(split: str, start: int, n: int) -> np.ndarray:
-    """Random uint64 for each scene: (n, slots)."""
-    first = SPLITS.index(split) * SCENES_PER_SPLIT + start
+def rolls(first: int, n: int, slots: int, *, stream: int = 0x632BE59BD9B4E019) -> np.ndarray:
+    """Random uint64 (n, slots) for the seeds `first` to `first + n - 1`, each from its seed, slot and stream alone."""
     seeds = np.arange(n, dtype=np.uint64) + np.uint64(first)
-    slots = np.arange(1, _SLOTS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return mix(mix(seeds + np.uint64(0x632BE59BD9B4E019))[:, None] + slots[None])
+    steps = np.arange(1, slots + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return mix(mix(seeds + np.uint64(stream))[:, None] + steps[None])
 
 
 def _roll(dice: np.ndarray, sides: int | np.ndarray) -> np.ndarray:

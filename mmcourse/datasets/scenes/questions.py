@@ -35,10 +35,10 @@ def questions(scene: Scene) -> list[Question]:
         *_what(scene),
         *(Question("where", f"where is the {thing.noun}?", thing.position) for thing in alone),
         Question("color", "what color is the background?", scene.background),
-        *_count_and_exists(scene),
+        *count_and_exists(scene),
         *_relation(alone),
         *(Question("size", f"what size is the {thing.noun}?", thing.size) for thing in alone),
-        *_comparison(alone, _chance(scene, 2)),
+        *_comparison(alone, chance_of(scene, 2)),
     ]
 
 
@@ -55,11 +55,12 @@ def _what(scene: Scene) -> list[Question]:
     return found
 
 
-def _count_and_exists(scene: Scene) -> list[Question]:
+def count_and_exists(scene: Scene) -> list[Question]:
+    """How many there are of each noun and in all, and whether one is there, once yes and once no."""
     present = list(dict.fromkeys(thing.noun for thing in scene.objects))
     others = [noun.name for noun in lexicon() if noun.name not in present]
-    absent = others[_chance(scene, 1) % len(others)]
-    asked = present[_chance(scene, 3) % len(present)]
+    absent = others[chance_of(scene, 1) % len(others)]
+    asked = present[chance_of(scene, 3) % len(present)]
     counts = [(f"how many {by_singular()[name].plural} are there?", scene.count(name)) for name in (*present, absent)]
     counts.append(("how many objects are there?", len(scene.objects)))
     return [
@@ -94,5 +95,6 @@ def _comparison(alone: list[SceneObject], chance: int) -> list[Question]:
     return found
 
 
-def _chance(scene: Scene, stream: int) -> int:
+def chance_of(scene: Scene, stream: int) -> int:
+    """A whole number below 2⁶⁴ that the scene's seed settles, another one for each stream."""
     return int(mix(np.array([scene.seed], dtype=np.uint64) + np.uint64(stream << 56))[0])

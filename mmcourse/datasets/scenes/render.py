@@ -60,7 +60,10 @@ def make_scenes(
 
 
 def render(scenes: Sequence[Scene], *, masks: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Draws scenes: images uint8 (n, 3, 64, 64) and, if asked for, masks bool alike; later objects lie on top."""
+    """Draws scenes: images uint8 (n, 3, 64, 64) and, if asked for, masks bool alike; later objects lie on top.
+
+    What hangs over a side of the picture is cut off there.
+    """
     images = np.empty((len(scenes), 3, SIDE, SIDE), dtype=np.uint8)
     visible = np.zeros((len(scenes), 3, SIDE, SIDE), dtype=bool) if masks else None
     number = noun_numbers()
@@ -69,13 +72,22 @@ def render(scenes: Sequence[Scene], *, masks: bool = False) -> tuple[torch.Tenso
         picture[:] = _background(scene)
         for k, thing in enumerate(scene.objects):
             left, top, right, bottom = thing.box
+            (rows, drawn_rows), (columns, drawn_columns) = _inside(top, bottom), _inside(left, right)
             drawing = sprite(number[thing.noun], thing.side, thing.rotation, thing.flip)
-            region = picture[:, top:bottom, left:right]
-            region[:] = (region * drawing.keep + drawing.paint) // 255
+            region = picture[:, rows, columns]
+            keep, paint = drawing.keep[drawn_rows, drawn_columns], drawing.paint[:, drawn_rows, drawn_columns]
+            region[:] = (region * keep + paint) // 255
             if visible is not None:
-                visible[i, :k, top:bottom, left:right] &= ~drawing.solid
-                visible[i, k, top:bottom, left:right] = drawing.solid
+                solid = drawing.solid[drawn_rows, drawn_columns]
+                visible[i, :k, rows, columns] &= ~solid
+                visible[i, k, rows, columns] = solid
     return torch.from_numpy(images), None if visible is None else torch.from_numpy(visible)
+
+
+def _inside(start: int, end: int) -> tuple[slice, slice]:
+    """What of a box from `start` to `end` lies in the picture: as a part of the picture, and of the box."""
+    low, high = (min(max(edge, 0), SIDE) for edge in (start, end))
+    return slice(low, high), slice(low - start, high - start)
 
 
 @lru_cache(maxsize=8)

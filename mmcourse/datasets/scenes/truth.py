@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 from mmcourse.datasets.scenes.grammar import Scene, SceneObject, related, size_order
 from mmcourse.datasets.scenes.lexicon import (
@@ -29,6 +30,8 @@ from mmcourse.datasets.scenes.lexicon import (
     by_plural,
     by_singular,
 )
+
+Read = TypeVar("Read")  # a sentence of any grammar
 
 
 class Truth(Enum):
@@ -108,7 +111,7 @@ def parse(text: str) -> Sentence:
     Raises:
         UnparseableError: the text is not in the grammar.
     """
-    reader = _Reader(text)
+    reader = Reader(text)
     if reader.at("a") and reader.word(1) in BACKGROUNDS:
         return reader.end(Sentence(background=reader.background()))
     phrases = [reader.phrase()]
@@ -134,7 +137,7 @@ def parse(text: str) -> Sentence:
     return reader.end(Sentence(**parts))
 
 
-class _Reader:
+class Reader:
     """The words of a text and how far they are read."""
 
     def __init__(self, text: str) -> None:
@@ -188,7 +191,8 @@ class _Reader:
             raise UnparseableError(f"'background' was expected after {color!r}, found {self.found()}")
         return color
 
-    def end(self, sentence: Sentence) -> Sentence:
+    def end(self, sentence: Read) -> Read:
+        """The sentence, if no word is left."""
         if self.word() is not None:
             raise UnparseableError(f"the sentence should end before {self.found()}")
         return sentence
