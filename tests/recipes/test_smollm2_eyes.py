@@ -1,4 +1,4 @@
-"""SmolLM2 with eyes: a map and an adapter learn and are kept. A tiny network stands in for SmolLM2, except at the end."""
+"""SmolLM2 with eyes: a map and an adapter learn and are kept. A tiny network stands in for it, except at the end."""
 
 import csv
 import json
