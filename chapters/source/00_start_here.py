@@ -1074,7 +1074,7 @@ viz.show(
 # | 12 | [Text to image](12_text_to_image.ipynb) | flow matching, samplers and their order, guidance | an independent judge looks for the object that was asked for | here |
 # | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly | here |
 # | 14 | [Looking inside](14_looking_inside.ipynb) | Grad-CAM, rollout, occlusion | explanations scored against true masks | here |
-# | 15 | Small and fast, big and wide | quantization, pruning, distillation | accuracy against size and latency | planned |
+# | 15 | [Small and fast, big and wide](15_small_and_wide.ipynb) | quantization, pruning, distillation | accuracy against size; a scaling law above a known entropy | here |
 # | 16 | Sound, video, and your own project | spectrogram and frame encoders | a moving scene described | planned |
 #
 # Chapters marked *planned* are not written yet. Those that are here stand on their own: you can stop after any of
