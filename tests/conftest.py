@@ -1,4 +1,4 @@
-"""What tests of the whole course share: a machine without a network, and a running JupyterLab."""
+"""What tests of the whole course share: a machine without a network, a running JupyterLab, and a browser."""
 
 import os
 import re
@@ -11,6 +11,11 @@ import threading
 
 import pytest
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    QUIET.append("--no-sandbox")  # Chromium refuses to run its sandbox as root
 # Runs a command where only this machine's own address answers: brings the loopback up in a fresh network namespace.
 UNPLUGGED = """
 import fcntl, os, socket, struct, sys
@@ -148,3 +153,14 @@ def start_lab():
     yield start
     for lab in labs:
         end(lab.process)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed; install it to run the browser tests (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings playwright")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,24 +18,8 @@ from mmcourse.datasets import make_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
-if hasattr(os, "geteuid") and os.geteuid() == 0:
-    QUIET.append("--no-sandbox")  # Chromium refuses to run its sandbox as root
 SHOTS = os.environ.get("MMCOURSE_SCREENSHOTS")  # a folder, for those who want to look
 STUCK = 600  # seconds without a cell that ends: the run has stopped
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed; install it to run the browser tests (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings playwright")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def test_without_a_command_it_prints_help(capsys):
         "chat",
         "release",
         "nbgrader",
+        "site",
         "build",
     ):
         assert f"    {command} " in said

@@ -20,6 +20,8 @@ def add_commands(add: Add) -> None:
     told.add_argument("--out", type=Path, help="the folder of the report (default: beside the table)")
     course = add("nbgrader", _nbgrader, "write a course folder for nbgrader's own commands (for teachers)")
     _with_chapters(course, "the course folder to write")
+    about = "write the solved chapters as web pages that need no network, solutions included (for teachers)"
+    _with_chapters(add("site", _site, about), "the folder to write to: a new one, an empty one, or an earlier site")
 
 
 def _with_chapters(parser: argparse.ArgumentParser, about: str) -> None:
@@ -44,6 +46,14 @@ def _nbgrader(options: argparse.Namespace) -> int:
     print("\n".join(f"wrote {path}" for path in written) or f"{options.folder} is up to date.")
     if importlib.util.find_spec("nbgrader") is None:
         print("nbgrader is not installed here: `pip install nbgrader`, in the environment of the course.")
+    return 0
+
+
+def _site(options: argparse.Namespace) -> int:
+    from mmcourse.course.site.write import write_site  # imports the notebook machinery
+
+    written = write_site(options.folder, options.chapters)
+    print(f"wrote {len(written)} pages; open {options.folder / 'index.html'}")
     return 0
 
 

@@ -203,6 +203,25 @@ SURVIVORS = {
         "power_law:3: (apart @ y / (apart @ apart)).item() -> apart @ y / (apart @ apart)": NUMBER,
         "power_law:4: (y.mean() - slope * x.mean()).exp().item() -> (y.mean() - slope * x.mean()).exp()": NUMBER,
     },
+    "16-spectrum": {
+        "spectrum:4: torch.hypot(frame @ angles.cos(), frame @ angles.sin()) -> "
+        "torch.hypot(frame @ angles.sin(), frame @ angles.cos())": SYMMETRIC,
+    },
+    "16-mel": {
+        "mel_filters:5: torch.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)) -> "
+        "torch.minimum((high - hertz) / (high - middle), (hertz - low) / (middle - low))": SYMMETRIC,
+    },
+    "16-pitch": {
+        "pitch:1: int(spectrum.argmax()) -> spectrum.argmax()": NUMBER,
+        "pitch:2: spectrum[k - 1:k + 2].log().tolist() -> spectrum[k - 1:k + 2].log()": NUMBER,
+        "pitch:2: spectrum[k - 1:k + 2].log() -> spectrum[k - 1:k + 2].log2()": "equal: a factor for all three "
+        "logarithms leaves the top of the parabola where it is",
+    },
+    "16-order": {
+        "moves_first:1: places - places[:, :1] -> places[:, :1] - places": UNSIGNED,
+        "moves_first:2: far.long() -> far.int()": "equal: 0 and 1 are exact in every type",
+    },
+    "16-three-ways": {"three_ways:1: F.normalize(each, dim=1) -> F.normalize(each)": DEFAULT},
 }
 
 

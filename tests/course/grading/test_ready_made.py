@@ -69,6 +69,21 @@ def test_every_exercise_says_what_is_ready_made_for_it(exercise):
         assert ready_made.found(place) == function, place
 
 
+@pytest.mark.parametrize("transform", [torch.fft.rfft, torch.fft.fft, torch.fft.rfftn, torch.fft.hfft])
+def test_one_transform_of_torch_stands_for_all(transform):
+    noted = []
+    with ready_made.Operators(["torch.fft:rfft"], lambda *note: noted.append(note)):
+        transform(torch.ones(4))
+    assert noted == [("ready-made", "rfft")]
+
+
+def test_frames_and_transforms_in_one_call_are_transforms_too():
+    noted = []
+    with ready_made.Operators(["torch.fft:rfft"], lambda *note: noted.append(note)):
+        torch.stft(torch.ones(8), 4, window=torch.ones(4), return_complex=True)
+    assert ("ready-made", "rfft") in noted
+
+
 Z, Y = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
 CALLS = {  # torch's own are seen only when they are given something that they can take
     "torch.nn.functional:scaled_dot_product_attention": (Z, Z, Z),
@@ -81,6 +96,7 @@ CALLS = {  # torch's own are seen only when they are given something that they c
     "torch.nn.functional:cross_entropy": (Z, Y),
     "torch:logsumexp": (Z, -1),
     "torch.Tensor:logsumexp": (Z, -1),
+    "torch.fft:rfft": (Z,),
     "torch:conv2d": (torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 2, 2)),
 }
 PLACES = {exercise.id: [ready_made.place_of(function) for function in exercise.ready_made] for exercise in EXERCISES}

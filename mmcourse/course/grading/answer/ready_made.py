@@ -20,7 +20,10 @@ _PARTS = {
     "nll_loss": ("nll_loss_",),
     "conv2d": ("convolution", "_convolution", "mkldnn_convolution", "thnn_conv2d", "_slow_conv2d"),
     "logsumexp": ("special_logsumexp",),
+    "rfft": ("fft_", "stft"),
 }
+# Where the functions of torch's inner modules are to be had, and what their names begin with inside alone.
+_HOMES = {"torch._C._nn": ("torch.nn.functional", ""), "torch._C._fft": ("torch.fft", "fft_")}
 
 
 def by_operators(place: str) -> bool:
@@ -33,7 +36,8 @@ def place_of(function: Callable[..., Any]) -> str:
     if inspect.ismethoddescriptor(function):
         return f"torch.Tensor:{function.__name__}"
     if inspect.isbuiltin(function):
-        return f"torch{'.nn.functional' if function.__module__ == 'torch._C._nn' else ''}:{function.__name__}"
+        home, start = _HOMES.get(function.__module__, ("torch", ""))
+        return f"{home}:{function.__name__.removeprefix(start)}"
     return f"{function.__module__}:{function.__qualname__}"
 
 
