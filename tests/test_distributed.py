@@ -78,6 +78,7 @@ QUICK = ("tiny-lm", "matcher")  # recipes of which three steps are taken at once
 JOBS = {  # of two processes: functions of this file and their options
     **{name: ("recipe", {"name": name, "steps": 3}) for name in QUICK},
     "accumulated": ("accumulated", {"together": False}),
+    "channels_last": ("channels_last", {}),
     "own_statistics": ("own_statistics", {}),
     "facts_of_gather": ("facts_of_gather", {}),
     "facts_of_average": ("facts_of_average", {}),
@@ -92,6 +93,9 @@ def recipe(*, name, steps):
     made = recipes.find(name)
 
     def doubled(model, loss, batches, **options):
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0  # each process drops others
         return fit(model.double(), loss, lambda step: in_double(batches(step)), **options)
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
@@ -155,6 +159,23 @@ def test_gradients_of_several_batches_in_two_processes(two):
     whole = accumulated(together=True)
     assert whole["losses"][-1] < whole["losses"][0] - 0.1
     assert_same(first, whole, 1e-9)
+    assert_same(second, first, 0)
+
+
+def channels_last():
+    """Three steps of a convolution whose weight lies in memory with its channels last."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 8, 3, 6, 6, dtype=torch.float64, generator=generator)
+    torch.manual_seed(0)
+    model = torch.nn.Conv2d(3, 4, 3).double().to(memory_format=torch.channels_last)
+    loss = lambda model, batch: model(batch).square().mean()  # noqa: E731
+    history = fit(model, loss, lambda step: images[step], steps=3, learning_rate=1e-2, description=None)
+    return {"losses": history.losses, "weights": model.state_dict()}
+
+
+def test_weights_that_lie_in_another_order_in_memory_take_the_same_steps(two):
+    first, second = two["channels_last"]
+    assert_same(first, channels_last(), 1e-9)
     assert_same(second, first, 0)
 
 

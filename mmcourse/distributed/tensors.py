@@ -79,7 +79,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     # What this process used need not be asked for, and asking would make an accelerator wait.
     uses = mine if all(mine) else vector[-len(parameters) :].tolist()
     for parameter, piece, used in zip(parameters, pieces, uses, strict=True):
-        parameter.grad = piece.view_as(parameter).to(parameter.dtype) if used else None
+        # In the layout of the parameter (channels last), as fused optimizers go through memory and not through indices.
+        parameter.grad = torch.empty_like(parameter).copy_(piece.view(parameter.shape)) if used else None
 
 
 def whole_mean(loss: Tensor | Mean) -> Tensor:
