@@ -18,7 +18,7 @@ from torch import nn
 
 from mmcourse.datasets import caption_entropy
 from mmcourse.deploy import count_parameters
-from mmcourse.lm import GPT, GPTConfig, Shifted
+from mmcourse.lm import GPT, GPTConfig
 from mmcourse.recipes import Trained
 from mmcourse.recipes.data.worlds import CONTEXT, scene_tokenizer
 from mmcourse.recipes.tiny_lm import BATCH, FreshCaptions, gap, loss
@@ -42,21 +42,12 @@ def tiny(width: int, vocabulary_size: int, *, seed: int) -> GPT:
     return model
 
 
-class Moved:
-    """`batches(step)`: the captions of the recipe, from another place for each seed."""
-
-    def __init__(self, fresh: FreshCaptions, seed: int) -> None:
-        self.fresh, self.start = fresh, 100_000 * seed
-
-    def __call__(self, step: int) -> Shifted:
-        return self.fresh(self.start + step)
-
-
 def row(width: int, steps: int, seed: int, tokenizer: WordTokenizer) -> dict[str, object]:
     """Trains one model and measures it."""
     model, begin = tiny(width, len(tokenizer), seed=seed), time.perf_counter()
+    fresh = FreshCaptions(tokenizer)
     fit(
-        model, loss, Moved(FreshCaptions(tokenizer), seed), steps=steps, learning_rate=2e-3, seed=seed,
+        model, loss, lambda step: fresh(100_000 * seed + step), steps=steps, learning_rate=2e-3, seed=seed,
         description=f"width {width}, {steps} steps, seed {seed}",
     )  # fmt: skip
     seconds = round(time.perf_counter() - begin)

@@ -132,9 +132,9 @@ def exchange(scene: Scene, chance: random.Random, shares: Shares = ALL_ALIKE) ->
     return Exchange(asked.text, asked.answer)
 
 
-def exchanges(scene: Scene, chance: random.Random, shares: Shares = ALL_ALIKE) -> list[Exchange]:
-    """`TURNS` of them."""
-    return [exchange(scene, chance, shares) for _ in range(TURNS)]
+def exchanges(scene: Scene, chance: random.Random, shares: Shares = ALL_ALIKE, *, count: int = TURNS) -> list[Exchange]:
+    """Several of them, about the same scene."""
+    return [exchange(scene, chance, shares) for _ in range(count)]
 
 
 class Readings:

@@ -70,6 +70,7 @@ def answer_all(
     requests: Sequence[Sequence[str]],
     *,
     begin: Sequence[str] | None = None,
+    max_new_tokens: int = LONGEST,
     **options: Any,
 ) -> list[list[str]]:
     """What a model says to several requests about each scene, each asked by itself.
@@ -77,13 +78,13 @@ def answer_all(
     Args:
         features: of one picture a scene (N, P, F), see `VLM.see`; None where the scenes are told.
         begin: what stands for each scene before a request; a picture by default.
-        **options: of `VLM.generate`.
+        max_new_tokens, **options: of `VLM.generate`.
     """
     begin = [IMAGE] * len(requests) if begin is None else begin
     rows = [row for row, about in enumerate(requests) for _ in about]
     prompts = [f"{begin[row]} {text}" for row, about in enumerate(requests) for text in about]
     seen = None if features is None else features[torch.tensor(rows, dtype=torch.int64)]
-    replies = iter(model.generate(seen, prompts, **{"max_new_tokens": LONGEST} | options))
+    replies = iter(model.generate(seen, prompts, max_new_tokens=max_new_tokens, **options))
     return [[next(replies).text.strip() for _ in about] for about in requests]
 
 

@@ -18,7 +18,7 @@ from mmcourse.datasets import Scene, make_scenes
 from mmcourse.lm import load_smollm2
 from mmcourse.models.vlm import IMAGE, VLM, Eyes, Lesson, VLMConfig, loss
 from mmcourse.recipes import captioner
-from mmcourse.recipes.data.readings import Shares, exchange
+from mmcourse.recipes.data.readings import Shares, exchanges
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.seeing.vlm import MERGE, PATCHES, align
 from mmcourse.runtime import seed_everything
@@ -112,8 +112,7 @@ class Talks:
 
 
 def _talk(scene: Scene, chance: random.Random) -> list[tuple[str, str]]:
-    turns = [exchange(scene, chance, ASKED) for _ in range(TURNS)]
-    return [(f" {turn.request}", f" {turn.answer}") for turn in turns]
+    return [(f" {turn.request}", f" {turn.answer}") for turn in exchanges(scene, chance, ASKED, count=TURNS)]
 
 
 def _learned(model: VLM) -> dict[str, Tensor]:
