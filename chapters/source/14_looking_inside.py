@@ -553,7 +553,7 @@ def maps_of(net, images=x, labels=y, empty=base):
 
 def measured(maps, model, effects):
     """Pointing, mass, deletion and causal score, each a mean over pictures."""
-    gone = interpret.deletion(probability(model), x, maps, baseline=base, steps=by_budget(smoke=2, standard=16))
+    gone = interpret.deletion(probability(model), x, maps, baseline=base, steps=by_budget(smoke=2, standard=8))
     causal = interpret.causal(maps, masks, effects).spearman.nanmean()
     seen = interpret.pointing(maps, target).mean(), interpret.mass_inside(maps, target).mean()
     return torch.stack([*seen, gone.area.mean(), causal.float()])

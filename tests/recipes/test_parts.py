@@ -30,7 +30,7 @@ def double(model):
         model.weight *= 2
 
 
-PARTS = [Part(batches(0), 7), Part(batches(100), 0), Part(batches(200), 6, double)]
+PARTS = [Part(batches(0), 7), Part(batches(100), 0), Part(batches(200), 6, double, learning_rate=0.01)]
 OPTIONS = {"learning_rate": 0.05, "description": None}
 
 
@@ -41,7 +41,8 @@ def test_parts_are_fits_one_after_the_other(kept, tmp_path):
     for part, begin in ((PARTS[0], 0), (PARTS[2], 7)):
         if begin:
             double(other)
-        fit(other, loss, lambda step, part=part, begin=begin: part.batches(begin + step), steps=part.steps, **OPTIONS)
+        options = OPTIONS | ({"learning_rate": 0.01} if begin else {})
+        fit(other, loss, lambda step, part=part, begin=begin: part.batches(begin + step), steps=part.steps, **options)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert seconds > 0
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"] * kept

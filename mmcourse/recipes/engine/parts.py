@@ -23,12 +23,13 @@ class Part(NamedTuple):
     """What is learned for how many steps; a part of no steps is skipped.
 
     `batches(step)` counts through all parts, so that none of them sees what another has seen. `before` is done to the
-    model first.
+    model first. `learning_rate` stands instead of that of the other parts.
     """
 
     batches: Callable[[int], Any]
     steps: int
     before: Callable[[nn.Module], object] | None = None
+    learning_rate: float | None = None
 
 
 def fit_parts(
@@ -46,7 +47,7 @@ def fit_parts(
         checkpoint: where the first part keeps what it needs to go on; the others do so beside it, and their files are
             deleted at the end. None keeps nothing.
         every: steps between two savings.
-        **options: of `fit`, the same for all parts.
+        **options: of `fit`, the same for all parts that say nothing else.
     """
     seconds, first = 0.0, 0
     if checkpoint is not None and not checkpoint.exists():
@@ -57,7 +58,8 @@ def fit_parts(
                 part.before(model)  # a checkpoint of this part, where there is one, holds what came of it
             kept = None if checkpoint is None else Checkpointing(_kept(checkpoint, number), every)
             batches = partial(_from, first, part.batches)
-            seconds += fit(model, loss, batches, steps=part.steps, checkpoint=kept, **options).seconds
+            own = {} if part.learning_rate is None else {"learning_rate": part.learning_rate}
+            seconds += fit(model, loss, batches, steps=part.steps, checkpoint=kept, **options | own).seconds
             first += part.steps
     if checkpoint is not None:
         _forget(checkpoint)

@@ -53,8 +53,15 @@ ASKED_AT_THE_END = Shares(
     described=0.6,
     kinds={"what": 3, "where": 1, "color": 0.5, "count": 3, "exists": 1, "relation": 2, "size": 4, "comparison": 6},
 )
-LESSONS = ((ASKED, 1_800), (ASKED_LAST, 1_600), (ASKED_AT_THE_END, 900))  # what is asked, and for how many steps
-STEPS = sum(steps for _, steps in LESSONS)
+SMALL = 3e-4  # learning rate of the last part, which polishes
+# What is asked, for how many steps, and at which learning rate.
+LESSONS = (
+    (ASKED, 1_800, LEARNING_RATE),
+    (ASKED_LAST, 1_600, LEARNING_RATE),
+    (ASKED_AT_THE_END, 900, LEARNING_RATE),
+    (ASKED_AT_THE_END, 900, SMALL),
+)
+STEPS = sum(steps for _, steps, _ in LESSONS)
 AWAY = 10_000_000  # number of the first scene to align on
 LOOKED_AT = 1_500  # scenes that the projector is aligned on, none of which is trained on
 
@@ -138,10 +145,8 @@ def _embedded(model: VLM, note: str) -> Tensor:
 def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     """Trains the projector and the language model on scenes of which none comes twice."""
     model, config = untrained(seed)
-    parts = planned(steps, [Part(Lessons(model, shares=shares), most) for shares, most in LESSONS])
-    seconds = fit_parts(
-        model, loss, parts, checkpoint=checkpoint, learning_rate=LEARNING_RATE, seed=seed, description="vlm"
-    )
+    parts = [Part(Lessons(model, shares=shares), most, learning_rate=rate) for shares, most, rate in LESSONS]
+    seconds = fit_parts(model, loss, planned(steps, parts), checkpoint=checkpoint, seed=seed, description="vlm")
     return Made(model, config, seconds)
 
 
