@@ -60,8 +60,85 @@ viz.show(
 # **What to see:** each sentence is true once and false once, and so is each picture. Knowing one of them tells you
 # nothing about the answer. At the end of this chapter you train small models on exactly this kind of question, and
 # measure it.
+#
+# ### Where this leads
+#
+# Before you build anything, see what becomes of it. Four finished machines came with the installation. They have learned
+# from many pictures and sentences of this course's small world; section 3 shows what *learning* means. The twelve
+# pictures that they get now are new to them.
+#
+# The first machine gets a picture and writes a sentence about it. The second gets a picture and a question, and answers.
+# Who says whether they are right? A program made the pictures and keeps a list of what is in each, so another program,
+# `caption_is_true`, can tell true sentences from false ones.
+
+# %%
+from mmcourse.datasets import caption_is_true, questions
+from mmcourse.recipes import load_trained
+
+shelf = make_scenes(200, split="test")
+twelve = [i for i, scene in enumerate(shelf.scenes) if len(scene.objects) == 1][:12]  # one thing in each picture
+asked = [next(question for question in questions(shelf.scenes[i]) if question.kind == "where") for i in twelve]
+
+written = load_trained("captioner").model.generate(shelf.images[twelve])
+answered = load_trained("vqa").model.answer(shelf.images[twelve], [question.text for question in asked])
+
+true_sentences = [bool(caption_is_true(shelf.scenes[i], one.text)) for i, one in zip(twelve, written, strict=True)]
+right_answers = [one.text == question.answer for one, question in zip(answered, asked, strict=True)]
+shares = {"sentences": sum(true_sentences) / 12, "answers": sum(right_answers) / 12}
+claim("share that is right, of twelve", shares, at_least=0.8)
 
 # %% [markdown]
+# A gauge like this one shows what was measured and what the text needs. If the two do not agree, the cell stops.
+#
+# The other two machines begin with words. Both get a sentence that says everything about a picture. The third machine
+# looks at 200 pictures, gives each a number that says how well the sentence fits, and takes the one with the highest.
+# The fourth draws. It begins with dots of random colors and changes them a little, eight times, until they are a
+# picture. A helper reads the drawing and says what is in it. It learned from true pictures alone.
+
+# %%
+sentences = [shelf.captions(i)[4] for i in twelve]
+with torch.no_grad():  # nothing is to be learned here
+    patches = load_trained("patches").model.tokens(shelf.images)
+fit = load_trained("matcher").model.scores(patches, sentences)  # (200 pictures, 12 sentences)
+found = fit.argmax(dim=0).tolist()
+
+noise = torch.Generator().manual_seed(0)
+drawn = load_trained("text2image").model.draw(sentences[:6], steps=8, guidance=2.0, generator=noise)
+seen = load_trained("scene-reader").model.read(drawn)
+as_asked = [
+    scene is not None and bool(caption_is_true(scene, text)) for scene, text in zip(seen, sentences[:6], strict=True)
+]
+
+# %%
+TREE = 4  # the fifth of the twelve
+scene = shelf.images[twelve[TREE]]
+titles = [
+    f"it writes: “{written[TREE].text}”",
+    f"{asked[TREE].text} It answers: “{answered[TREE].text}”",
+    f"it finds: “{sentences[TREE]}”",
+    f"it draws: “{sentences[TREE]}”",
+]
+viz.show(
+    viz.gallery([scene, scene, shelf.images[found[TREE]], drawn[TREE]], titles, columns=4),
+    alt="Four pictures of a tree on pink: a scene with a sentence about it, the same scene with a question and its answer, "
+    "the picture found for a longer sentence, and a coarser one drawn for it.",
+)
+assert found[TREE] == twelve[TREE]
+assert 2 * drawn.shape[-1] == scene.shape[-1]
+found_first = sum(one == i for one, i in zip(found, twelve, strict=True)) / 12
+claim("share found first among 200", found_first, at_least=0.5, at_most=0.9)
+claim("share of six drawn as asked", sum(as_asked) / 6, at_least=0.6)
+
+# %% [markdown]
+# **What to see:** the sentence leaves open where the tree is, and the question asks for it. The third picture is the
+# first one again, picked out of 200. The fourth was never there before; it is coarser, with half as many dots a side.
+# The search misses some of the twelve pictures. Such machines are good and not perfect, and this course always measures
+# how good.
+#
+# You build them all: the one that writes in chapter 09, the one that answers in 10, the one that draws in 12. The one
+# that finds comes from chapter 08, and chapter 11 searches a million. Chapter 13 has one machine that writes *and*
+# answers. Everything before them makes the parts. Now to the first words.
+#
 # ## 1 · Three words
 #
 # ### A language model
@@ -171,8 +248,7 @@ viz.show(
 # **What to see:** the numbers run from 0 (none) to 255 (all there is). Nothing in them says “object”. **vision
 # model**（视觉模型）: a machine that turns the numbers of a picture into something of use, such as a name, a place, or a
 # list of numbers that means the same for every picture of the same thing. You meet such models in chapter 04.
-
-# %% [markdown]
+#
 # ### Your first exercise, wrong on purpose
 #
 # An exercise is a gray cell with a gap and a check cell below it. Before you do one, watch somebody else fail. The
@@ -257,8 +333,7 @@ viz.show(
 # `permute(2, 1, 0)` exchanges height and width: the picture is mirrored along its diagonal. A network trained on
 # such pictures still learns something, only worse, and nobody tells you. So **look at what your model sees**, at
 # least once. It is the cheapest test there is.
-
-# %% [markdown]
+#
 # ### Multimodal learning
 #
 # **modality**（模态）: one kind of signal, such as text, image or sound. **multimodal learning**（多模态学习）: learning from
@@ -305,8 +380,7 @@ viz.show(
 # learned. If they meet late, each side has already thrown away what the other would have asked for. Chapters 01 to
 # 05 build the parts, 06 to 08 the meeting, 09 to 13 the tasks, 14 to 16 what you need to trust, ship and extend
 # them.
-
-# %% [markdown]
+#
 # ### Where it is used, and where it fails
 #
 # | task | what goes in → out | in use | an honest limit |
@@ -319,8 +393,7 @@ viz.show(
 # | act | pictures + rules → steering | driving: reading signs and scenes | rare things are rare in the data too, and they are the dangerous ones |
 #
 # Most of these limits are measured somewhere in this course, on a world in which we know the truth.
-
-# %% [markdown]
+#
 # ## 2 · The world
 #
 # Real data sets are large, and nobody knows everything that is in them. So this course has a small world of its
@@ -1024,8 +1097,7 @@ viz.show(
 #
 # **May I use the pictures?** Yes. The drawings are OpenMoji's, CC BY-SA 4.0: give credit and share alike.
 # `data/README.md` says it for every part.
-
-# %% [markdown]
+#
 # ## 7 · Where to read on
 #
 # **Books.** *Dive into Deep Learning* (Zhang, Lipton, Li, Smola, 2023), with code for everything. *Understanding
@@ -1053,8 +1125,7 @@ viz.show(
 # Models*. ICML 2023.
 # - Liu et al. *Visual Instruction Tuning*. NeurIPS 2023.
 # - Baltrušaitis, Ahuja, Morency. *Multimodal Machine Learning: A Survey and Taxonomy*. IEEE TPAMI 2019.
-
-# %% [markdown]
+#
 # ## 8 · The map
 #
 # | | chapter | you build by hand | the experiment | |
@@ -1079,6 +1150,38 @@ viz.show(
 #
 # Chapters marked *planned* are not written yet. Those that are here stand on their own: you can stop after any of
 # them and have learned something whole.
+#
+# Which chapter needs which? The next cell reads it from the first lines of the chapters.
+
+# %%
+import textwrap
+
+from mmcourse.course.author.needs import places, read_heads, without_detours
+
+heads = read_heads()
+ways = without_detours({number: head.needs for number, head in heads.items()})
+place = places(ways)
+shades = {GRAY: ("09", "10", "11", "12", "13"), BLUE: ("03", "05"), ORANGE: ("04",), GREEN: ("06", "07", "08")}
+shade = {number: color for color, numbers in shades.items() for number in numbers}
+
+figure, ax = plt.subplots(figsize=(8, 7), layout="constrained")
+ax.set(xlim=(-2.5, 2.5), ylim=(max(y for _, y in place.values()) + 0.4, -0.4))
+ax.axis("off")
+boxes = {chapter: textwrap.fill(f"{chapter} {heads[chapter].title}", 20) for chapter in place}
+half = {chapter: 0.06 + 0.1 * len(text.splitlines()) for chapter, text in boxes.items()}  # of a box's height
+for chapter, (x, y) in place.items():
+    frame = {"boxstyle": "round,pad=0.4", "fc": shade.get(chapter, "white"), "ec": "0.3"}
+    ax.text(x, y, boxes[chapter], ha="center", va="center", fontsize=9, bbox=frame)
+    for before in ways[chapter]:
+        start = (place[before][0], place[before][1] + half[before])
+        ax.annotate("", (x, y - half[chapter]), start, arrowprops={"arrowstyle": "-|>", "color": "0.3"})
+needs = "; ".join(f"{chapter} needs {' and '.join(before)}" for chapter, before in ways.items() if before)
+viz.show(figure, alt=f"The chapters from top to bottom, with arrows to each from those right before it: {needs}.")
+
+# %% [markdown]
+# **What to see:** for a chapter you need everything from which arrows lead to it, directly or over others, and nothing
+# else. The colors are those of the diagram in section 1: text, image, fusion, tasks. Chapters side by side can be read
+# in any order.
 #
 # ## 9 · Ask yourself
 

@@ -6,6 +6,7 @@
     learner/     the learner's folder: copies, progress, checking, the doctor
     author/      from a chapter's source to its notebooks
     grading/     the isolated grader
+    projects/    what a learner makes their own: notebook, pictures, rubric, test of the data
     teacher/     release, nbgrader, the class report
 
 Names are looked up when they are first used, so that `mmcourse doctor` starts even where torch does not.

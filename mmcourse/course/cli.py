@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import mmcourse
-from mmcourse.course.commands import Run, author, grading, learner, models, pictures, teacher
+from mmcourse.course.commands import Run, author, grading, learner, models, pictures, projects, teacher
 from mmcourse.course.errors import CourseError
 
 _ALLOW = "; allow writing there or name another folder"
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for kind in (learner, models, pictures, grading, teacher, author):
+    for kind in (learner, models, pictures, projects, grading, teacher, author):
         kind.add_commands(add)
     return parser
 

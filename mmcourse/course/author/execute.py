@@ -59,12 +59,14 @@ def execute(
     threads: int = THREADS,
     go_on: bool = False,
     timeout: int = TIMEOUT,
+    where: Path | None = None,
 ) -> NotebookNode:
-    """An executed copy of a notebook, run in an empty temporary folder by this Python, on the CPU, without network use.
+    """An executed copy of a notebook, run by this Python, on the CPU, without network use.
 
     Args:
         name: what to call the notebook in errors.
         go_on: whether an error in a cell tagged `raises-exception` is let pass, as in Run All.
+        where: the folder that it runs in; None = an empty temporary one.
     Raises:
         BuildError: a cell raised, wrote to stderr, took longer than `timeout` seconds or killed its kernel.
     """
@@ -87,7 +89,7 @@ def execute(
             force_raise_errors=not go_on,
             on_cell_execute=begins,
             extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of TCP without encryption on every start
-            resources={"metadata": {"path": str(here)}},
+            resources={"metadata": {"path": str(here if where is None else where)}},
         )
         try:
             client.execute(env=_environment(folder, budget, threads))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
+from mmcourse.course.author.needs import needed
 from mmcourse.course.author.source import BEGIN, END
 from mmcourse.course.site.markdown import Page, Section, escaped, inline_formula, preformatted, python
 from mmcourse.course.teacher.leaks import HIDDEN
@@ -84,16 +85,6 @@ def chapter_page(name: str, notebook: NotebookNode, links: Mapping[str, str]) ->
         name, title, body, sections, tuple(writer.figures), tuple(writer.exercises),
         needed("\n\n".join(texts), name[:2]), writer.pictures,
     )  # fmt: skip
-
-
-def needed(text: str, number: str) -> tuple[str, ...]:
-    """The chapters that the paragraph "You need" of a chapter names, in order.
-
-    >>> needed("**You need** chapters 02 and 04. **Time**: 65 minutes.", "06")
-    ('02', '04')
-    """
-    found = re.search(r"\*\*You need\*\*(.*?)(?=\*\*Time|\n\s*\n|\Z)", text, re.DOTALL)
-    return tuple(sorted(set(re.findall(r"\b\d\d\b", found[1])) - {number})) if found else ()
 
 
 class _Writer:

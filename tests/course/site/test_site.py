@@ -16,7 +16,7 @@ from mmcourse.course import cli
 from mmcourse.course.errors import CourseError
 from mmcourse.course.exercises import ids
 from mmcourse.course.site import pages
-from mmcourse.course.site.chapter import chapter_page, needed
+from mmcourse.course.site.chapter import chapter_page
 from mmcourse.course.site.markdown import Page, escaped, inline_formula, python
 from mmcourse.course.site.write import LIST, site_files, write_site
 
@@ -227,19 +227,6 @@ def test_links_headings_and_languages():
     assert "tabindex" not in inline_formula("x = y")
     assert "tabindex" in inline_formula("a+b+c+d+e+f+g+h+i+j+k+l+m")
     assert python("def f(): pass").count("<span") == 3
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("**You need** chapter 01's softmax.", ("01",)),
-        ("**You need** chapters 02 and\n04. **Time**: 65 minutes.", ("02", "04")),
-        ("**You need** section 3 of chapter 00.\n\n05", ("00",)),
-        ("Nothing.", ()),
-    ],
-)
-def test_what_a_chapter_needs(text, numbers):
-    assert needed(text, "09") == numbers
 
 
 def test_the_syllabus_holds_the_chapters_of_the_site():
