@@ -566,7 +566,7 @@ claim("things named among 64", (guesses == truth).double().mean(), at_least=0.95
 
 # %% [markdown]
 # All in one table: aligned without any training, yours, and the finished model, in which everything but the eyes has
-# learned, from fourteen times as many scenes. As a control, two of them get the picture of another scene.
+# learned, from seventeen times as many scenes. As a control, two of them get the picture of another scene.
 
 # %%
 scores["finished"] = right(finished, seen_by_finished[:SCENES])
