@@ -49,16 +49,17 @@ PROJECT = Project(
             "Gurari et al., VizWiz grand challenge: answering visual questions from blind people, CVPR, 2018",
         ),
         "consent": Need(
-            "A picture of a broken chair also shows a home. Only what the purpose needs is kept.",
+            "A picture of a broken chair also shows a home. Personal data are limited to what the purpose needs.",
             "Regulation (EU) 2016/679 (GDPR), Article 5(1)(c)",
         ),
         "error costs": Need(
-            "A customer whose goods are faulty has a right to repair or replacement, in a reasonable time and without "
-            "great inconvenience; waiting in the wrong queue is no excuse.",
-            "Directive (EU) 2019/771, Articles 13 and 14",
+            "A consumer whose goods are faulty has a right to repair or replacement, within a reasonable time from "
+            "the moment the seller is told and without great inconvenience; time in the wrong queue counts.",
+            "Directive (EU) 2019/771, Articles 13(2) and 14(1)",
         ),
         "regulation": Need(
-            "People who talk to a machine are told so, unless it is obvious.",
+            "A step from sorting to answering is a step into another rule: a system that people talk to is built so "
+            "that they are told it is a machine, unless that is obvious.",
             "Regulation (EU) 2024/1689 (AI Act), Article 50(1)",
         ),
     },

@@ -32,17 +32,19 @@ PROJECT = Project(
             "WCAG 2.2, definition of contrast ratio",
         ),
         "consent": Need(
-            "Screens of real users show their messages and names. Test data is made without them, or they are asked.",
-            "Regulation (EU) 2016/679 (GDPR), Articles 5(1)(c) and 6(1)(a)",
+            "Screens of real users show their messages and names. Test data is made without them, or there is a legal "
+            "ground for it, such as their consent.",
+            "Regulation (EU) 2016/679 (GDPR), Articles 5(1)(c) and 6(1)",
         ),
         "error costs": Need(
-            "Graphics that are needed to understand a page have a contrast of at least 3 : 1. A sign that meets it may "
-            "still not be understood; people who need it have to be asked.",
+            "Parts of graphics that are needed to understand a page must have a contrast of at least 3 : 1 with what "
+            "is beside them. A sign that meets it may still not be understood; people who need it have to be asked.",
             "WCAG 2.2, success criterion 1.4.11",
         ),
         "regulation": Need(
-            "Many services to consumers, online shops and banks among them, must be accessible since 28 June 2025.",
-            "Directive (EU) 2019/882 (European Accessibility Act), Articles 2(2) and 31(2)",
+            "Since 28 June 2025 many services to consumers, online shops and banks among them, have to be accessible; "
+            "the smallest firms that offer services are exempt.",
+            "Directive (EU) 2019/882 (European Accessibility Act), Articles 2(2), 4(5) and 31(2)",
         ),
     },
 )

@@ -34,23 +34,24 @@ PROJECT = Project(
     "and if it comes often the driver switches the warning off.",
     needs={
         "data": Need(
-            "Night, rain, other countries, other people: detectors of pedestrians found people with darker skin less "
-            "often than people with lighter skin.",
+            "Night, rain, other countries, other people: on pictures of streets, detectors were on average worse at "
+            "pedestrians with darker skin than at those with lighter skin.",
             "Wilson et al., Predictive inequity in object detection, 2019",
         ),
         "consent": Need(
-            "Pictures of streets show people and number plates. Whoever records them processes personal data, and has "
-            "to build data protection into the device.",
+            "Pictures of streets show people and number plates. Whatever can be led back to a person is personal "
+            "data, and whoever decides what it is used for has to plan for its protection from the start.",
             "Regulation (EU) 2016/679 (GDPR), Articles 4(1) and 25",
         ),
         "error costs": Need(
-            "Danger also comes from a system that works as it was designed, in a situation that nobody thought of; a "
-            "standard says how to look for these.",
-            "ISO 21448:2022, Safety of the intended functionality",
+            "Danger also comes from a system in which nothing is broken, in a situation for which its design does not "
+            "suffice; a standard says how to look for these.",
+            "ISO 21448:2022, Road vehicles: Safety of the intended functionality",
         ),
         "regulation": Need(
-            "A system that keeps a car in its lane by itself needs an approval, with tests on a track and on the road.",
-            "UN Regulation No. 157 (Automated lane keeping systems)",
+            "A step from warning to driving is a step into another rule: where a system that drives in a lane in the "
+            "driver's place is approved, it is tested on a track and on the road.",
+            "UN Regulation No. 157 (Automated lane keeping systems), Annex 5",
         ),
     },
 )

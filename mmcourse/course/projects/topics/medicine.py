@@ -30,25 +30,27 @@ PROJECT = Project(
     "costs a second look.",
     needs={
         "data": Need(
-            "Pictures of the place where it will be used, and a test on those of another: a network that had learned "
-            "which hospital a picture came from was worse on hospitals that it had not seen.",
+            "Pictures of the place where it will be used, and a test on those of another: networks for chest "
+            "radiographs were worse on other hospitals in three of five comparisons, and networks could tell very well "
+            "from which hospital a picture came.",
             "Zech et al., Variable generalization performance of a deep learning model to detect pneumonia in chest "
             "radiographs, PLOS Medicine, 2018",
         ),
         "consent": Need(
-            "Data concerning health may not be processed at all, unless one of the listed exceptions holds, such as "
-            "the explicit consent of the patient.",
+            "Data concerning health may not be processed, unless one of the listed exceptions holds, such as the "
+            "explicit consent of the patient.",
             "Regulation (EU) 2016/679 (GDPR), Article 9(1) and (2)",
         ),
         "error costs": Need(
-            "What a missed finding and a false alarm cost must be said by those who treat and by those who are "
+            "What a missed finding and a false alarm cost should be said by those who treat and by those who are "
             "treated; that a manufacturer must weigh risks against benefits is law.",
-            "Regulation (EU) 2017/745 (MDR), Annex I, sections 1 to 4",
+            "Regulation (EU) 2017/746 (IVDR), Annex I, sections 1 to 4",
         ),
         "regulation": Need(
-            "Software that informs decisions about diagnosis or therapy is a medical device of class IIa at least, and "
-            "cannot be put on the market by its maker's word alone.",
-            "Regulation (EU) 2017/745 (MDR), Article 2(1) and Annex VIII, Rule 11",
+            "Software that examines samples of patients is an in vitro diagnostic device. If it looks for what infects "
+            "in blood, it is of class C at least, and its maker's word alone does not bring it to market; a hospital "
+            "that makes it for itself has conditions of its own.",
+            "Regulation (EU) 2017/746 (IVDR), Articles 2(2), 5(5) and 48, and Annex VIII, Rules 1 and 3",
         ),
     },
 )

@@ -28,27 +28,27 @@ PROJECT = Project(
             "",
         ),
     ),
-    dear="An object that is found under a name which its people do not use.",
+    dear="An object that is found only under a name which the people it comes from do not use.",
     needs={
         "data": Need(
-            "Objects as they are photographed in this house. Classifiers that learned from photographs do find things"
-            " in paintings; how well has to be measured there.",
+            "Objects as they are photographed in this house. Classifiers that learned from photographs do find things "
+            "in paintings; how well they find yours has to be measured on yours.",
             "Crowley and Zisserman, In search of art, ECCV workshops, 2014",
         ),
         "consent": Need(
-            "The people an object comes from have a say in what is made of its data: collective benefit, authority to "
-            "control, responsibility, ethics.",
+            "Indigenous peoples claim a say in data about them, such as pictures of what comes from them. Their "
+            "principles are collective benefit, authority to control, responsibility and ethics.",
             "Carroll et al., The CARE principles for indigenous data governance, Data Science Journal, 2020",
         ),
         "error costs": Need(
-            "Objects whose origin is unclear or wrong do harm beyond a bad search; a museum owes care about provenance "
-            "and about human remains and sacred objects.",
-            "ICOM Code of ethics for museums, 2004, sections 2.3 and 4.3",
+            "An object that should not be there, or not be shown, does harm beyond a bad search; a museum owes care "
+            "about where things come from, and about showing human remains and what is sacred.",
+            "ICOM Code of ethics for museums, as revised in 2004, sections 2.3 and 4.3",
         ),
         "regulation": Need(
-            "A faithful picture of a work whose protection has expired gets no new protection. And the site of a "
-            "public museum must be accessible.",
-            "Directive (EU) 2019/790, Article 14; Directive (EU) 2016/2102, Article 4",
+            "A faithful picture of a work of visual art whose protection has expired gets no new copyright. And the "
+            "site of a public museum must be accessible, but for reproductions that cannot be made so.",
+            "Directive (EU) 2019/790, Article 14; Directive (EU) 2016/2102, Articles 1(4)(f) and 4",
         ),
     },
 )

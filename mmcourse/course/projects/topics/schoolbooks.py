@@ -30,14 +30,14 @@ PROJECT = Project(
     dear="A picture that shows something else than the sentence says: a child believes it.",
     needs={
         "data": Need(
-            "Pictures that do not teach what nobody meant to teach: a picture search exaggerated the stereotypes of "
-            "who has which occupation, and shifted what people believed.",
+            "Pictures that do not teach what nobody meant to teach: a picture search exaggerated stereotypes of which "
+            "gender has which occupation, and such results shifted what people believed.",
             "Kay, Matuszek and Munson, Unequal representation and gender stereotypes in image search results for "
             "occupations, CHI, 2015",
         ),
         "consent": Need(
-            "Where a service is offered to a child, consent counts from the age of 16 on, or from a lower one, at "
-            "least 13, that a country has set; before that, it is the parents'.",
+            "Where an online service is offered to a child and rests on consent, the child's own counts from the age "
+            "of 16 on, or from a lower one, at least 13, that a country has set; before that, it is the parents'.",
             "Regulation (EU) 2016/679 (GDPR), Article 8(1)",
         ),
         "error costs": Need(
@@ -46,9 +46,9 @@ PROJECT = Project(
             "WCAG 2.2, success criterion 1.1.1",
         ),
         "regulation": Need(
-            "Showing works in teaching has its own exception in copyright. And a step from finding pictures to judging "
-            "pupils is a step into high risk.",
-            "Directive (EU) 2019/790, Article 5; Regulation (EU) 2024/1689 (AI Act), Annex III, point 3",
+            "Works may be shown in digital teaching for which a school is responsible; that exception from copyright "
+            "is not the publisher's. And a step from finding pictures to judging pupils is a step into high risk.",
+            "Directive (EU) 2019/790, Article 5(1); Regulation (EU) 2024/1689 (AI Act), Annex III, point 3",
         ),
     },
 )

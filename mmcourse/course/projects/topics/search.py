@@ -32,23 +32,25 @@ PROJECT = Project(
     dear="A picture that is there and is not found: nobody ever learns that it was missed.",
     needs={
         "data": Need(
-            "A look into what the pretrained towers were fed: pairs of pictures and texts from the web hold misogyny, "
-            "pornography and stereotypes, and models learn from them.",
+            "A look into what pretrained towers were fed: in a set of 400 million pairs of pictures and texts from the "
+            "web there were misogyny, pornography and slurs, and models learn from such sets.",
             "Birhane, Prabhu and Kahembwe, Multimodal datasets: misogyny, pornography, and malignant stereotypes, 2021",
         ),
         "consent": Need(
-            "People in pictures may ask to be erased, and an index that still finds them has not forgotten them.",
+            "People in pictures can have their data erased, for instance when they take their consent back, and an "
+            "index that still finds them has not forgotten them.",
             "Regulation (EU) 2016/679 (GDPR), Article 17(1)",
         ),
         "error costs": Need(
-            "Towers that were trained by contrast behave like bags of words: who does what to whom is often lost, so "
+            "Towers that were trained by contrast often behave like bags of words: who does what to whom gets lost, so "
             "sentences that depend on order need their own test.",
-            "Yuksekgonul et al., When and why vision-language models behave like bags-of-words, ICLR, 2023",
+            "Yuksekgonul et al., When and why vision-language models behave like bags-of-words, and what to do about "
+            "it?, ICLR, 2023",
         ),
         "regulation": Need(
-            "A platform that ranks for others says in its terms what the main parameters are. And works may be mined "
-            "only where their owners have not reserved that.",
-            "Regulation (EU) 2022/2065 (DSA), Article 27; Directive (EU) 2019/790, Article 4(3)",
+            "An online platform that ranks for its users says in its terms what the main parameters are. And outside "
+            "of research, the exception for mining works ends where their owners have reserved that.",
+            "Regulation (EU) 2022/2065 (DSA), Article 27(1); Directive (EU) 2019/790, Articles 3 and 4(3)",
         ),
     },
 )

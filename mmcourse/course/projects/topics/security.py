@@ -28,22 +28,23 @@ PROJECT = Project(
     dear="A bag with a blade that passes. Opening a bag for nothing costs a minute, of everybody in the queue.",
     needs={
         "data": Need(
-            "As few forbidden things as in life: people who look for what is rare miss it far more often than the same "
-            "thing where it is common, and half of these pictures have one.",
+            "A test in which blades are as rare as in life; here about every other bag has one. People who look for "
+            "what is rare miss it far more often than where it is common.",
             "Wolfe, Horowitz and Kenner, Rare items often missed in visual searches, Nature, 2005",
         ),
         "consent": Need(
-            "A bag that can be led back to its owner is personal data: it is kept no longer than its purpose needs.",
+            "A picture of a bag that can be led back to its owner is personal data: it is kept no longer in that form "
+            "than its purpose needs.",
             "Regulation (EU) 2016/679 (GDPR), Article 5(1)(e)",
         ),
         "error costs": Need(
-            "Passing and opening have prices that are set by the rules of the place. In an airport what may pass is "
-            "law.",
-            "Regulation (EC) No 300/2008, Article 4 and Annex I, section 4",
+            "What must not pass is set by the rules of the place, and an error is priced by them. In an airport it is "
+            "law: axes, and knives and scissors with blades of more than 6 cm, are on a list.",
+            "Implementing Regulation (EU) 2015/1998, Annex, section 4.4 and Attachment 4-C",
         ),
         "regulation": Need(
-            "A step from bags to faces is a step into another law: identifying people at a distance is in part "
-            "forbidden, and otherwise of high risk.",
+            "A step from bags to faces is a step into another law: identifying people at a distance by their bodies is "
+            "in part forbidden, and otherwise of high risk.",
             "Regulation (EU) 2024/1689 (AI Act), Article 5(1)(h) and Annex III, point 1",
         ),
     },

@@ -57,18 +57,18 @@ PROJECT = Project(
             "De Vries et al., Does object recognition work for everyone?, CVPR workshops, 2019",
         ),
         "consent": Need(
-            "A picture of a product has an author; copying it into training data is a reproduction, which is theirs to "
-            "allow unless an exception holds.",
+            "A picture of a product is somebody's; where it is protected as a work, copying it into training data is "
+            "a reproduction, which the author has to allow unless an exception holds.",
             "Directive 2001/29/EC, Article 2; exceptions for mining in Directive (EU) 2019/790, Articles 3 and 4",
         ),
         "error costs": Need(
-            "Whoever buys at a distance may withdraw within fourteen days without giving a reason; count the returns "
-            "from a wrong shelf, they are the price.",
-            "Directive 2011/83/EU, Article 9",
+            "A consumer who buys at a distance may, with some exceptions, withdraw within fourteen days without giving "
+            "a reason; count the returns from a wrong shelf, they are a part of the price.",
+            "Directive 2011/83/EU, Articles 9 and 16",
         ),
         "regulation": Need(
-            "What is said of a product must not deceive about its nature, whoever wrote it, and an offer at a distance "
-            "shows a picture and what identifies the product.",
+            "What a trader says of a product must not deceive about its nature, and an offer at a distance shows a "
+            "picture of it and what else identifies it.",
             "Directive 2005/29/EC, Article 6(1); Regulation (EU) 2023/988, Article 19",
         ),
     },

@@ -35,17 +35,17 @@ PROJECT = Project(
     crowd=(1, 2),
     prices={("alcohol", "fine"): 4.0, ("gambling", "fine"): 4.0, ("fine", "alcohol"): 2.0, ("fine", "gambling"): 2.0},
     ask=0.4,
-    dear="Neither alone: what stays up reaches the young, and what is taken down wrongly silences somebody.",
+    dear="There are two: what wrongly stays up reaches the young, and what wrongly comes down silences somebody.",
     needs={
         "data": Need(
-            "Posts of all who use the platform: annotators, and the models that learned from them, called the English "
-            "of African Americans offensive more often than that of others.",
+            "Posts of all who use the platform: models that learned from what annotators had said called tweets in "
+            "the English of African Americans offensive more often than others.",
             "Sap et al., The risk of racial bias in hate speech detection, ACL, 2019",
         ),
         "consent": Need(
-            "Who may be decided about by a machine alone: a decision that affects somebody significantly needs a legal "
-            "ground, and a person who can be asked.",
-            "Regulation (EU) 2016/679 (GDPR), Article 22(1) and (3)",
+            "Nobody has to accept that a machine alone decides what affects them significantly, unless a contract "
+            "needs it, law allows it or they agreed; by contract or consent, a person can still be asked for.",
+            "Regulation (EU) 2016/679 (GDPR), Article 22(1) to (3)",
         ),
         "error costs": Need(
             "Rules are applied with regard to the rights of all concerned, the freedom of expression among them; a "
@@ -53,9 +53,9 @@ PROJECT = Project(
             "Regulation (EU) 2022/2065 (DSA), Article 14(4)",
         ),
         "regulation": Need(
-            "Whoever is moderated is told why and whether a machine decided, may complain, and the complaint is not "
-            "decided by a machine alone.",
-            "Regulation (EU) 2022/2065 (DSA), Articles 17 and 20(6)",
+            "Whoever is moderated is told why and whether a machine took part. On platforms that are not small they "
+            "may complain, and the complaint is not decided by a machine alone.",
+            "Regulation (EU) 2022/2065 (DSA), Articles 17, 19 and 20",
         ),
     },
 )
