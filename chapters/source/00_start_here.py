@@ -1146,9 +1146,9 @@ viz.show(
 # | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly | here |
 # | 14 | [Looking inside](14_looking_inside.ipynb) | Grad-CAM, rollout, occlusion | explanations scored against true masks | here |
 # | 15 | [Small and fast, big and wide](15_small_and_wide.ipynb) | quantization, pruning, distillation | accuracy against size; a scaling law above a known entropy | here |
-# | 16 | Sound, video, and your own project | spectrogram and frame encoders | a moving scene described | planned |
+# | 16 | [Sound, video, and your own project](16_sound_video_and_your_project.ipynb) | spectrogram, mel bands, attention over time | a moving scene described; what one frame cannot say | here |
 #
-# Chapters marked *planned* are not written yet. Those that are here stand on their own: you can stop after any of
+# Each of them stands on its own: you can stop after any of
 # them and have learned something whole.
 #
 # Which chapter needs which? The next cell reads it from the first lines of the chapters.

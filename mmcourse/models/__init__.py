@@ -7,6 +7,7 @@ from mmcourse.models.matcher import Matcher, MatcherConfig, rerank
 from mmcourse.models.parts import IMAGE_ENCODERS, TEXT_ENCODERS, Seen
 from mmcourse.models.picture_decoder import PictureDecoder, PictureDecoderConfig, WordMaps
 from mmcourse.models.text2image import Text2Image, Text2ImageConfig
+from mmcourse.models.video_captioner import VideoCaptioner, VideoCaptionerConfig
 from mmcourse.models.vlm import VLM, Eyes, VLMConfig
 from mmcourse.models.vqa import VQA, Answer, VQAConfig, VQALogits
 
@@ -36,6 +37,8 @@ __all__ = [
     "VLMConfig",
     "VQAConfig",
     "VQALogits",
+    "VideoCaptioner",
+    "VideoCaptionerConfig",
     "WordMaps",
     "ZeroShot",
     "rerank",

@@ -157,8 +157,12 @@ class PictureDecoder(SavedModel):
         with evaluating(self):
             found = record(self, image[None], tokens[None].to(self.device)).maps
         weights = found[f"decoder.blocks.{number}.cross_attention"][0]  # (H, T, P)
-        rows = image.shape[-2] // (self.config.stem * 2 ** (len(self.config.widths) - 1))
-        return (weights.mean(dim=0) if head is None else weights[head]).unflatten(-1, (rows, -1))
+        return (weights.mean(dim=0) if head is None else weights[head]).unflatten(-1, self._grid(image))
+
+    def _grid(self, images: Tensor) -> tuple[int, ...]:
+        """Rows and columns of the patches of pictures (…, H, W)."""
+        rows, columns = (side // (self.config.stem * 2 ** (len(self.config.widths) - 1)) for side in images.shape[-2:])
+        return rows, columns
 
     def _memory(self, images: Tensor) -> Tensor:
         if images.dim() not in (3, 4) or (images.dim() == 3) != images.is_floating_point():

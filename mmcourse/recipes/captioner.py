@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.interpret import pointing as peak_inside
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
+from mmcourse.models.picture_decoder import PictureDecoder
 from mmcourse.recipes.data.captions import LONGEST, CaptionBatch, Drawn, FreshScenes, Texts, collect
 from mmcourse.recipes.data.worlds import CONTEXT, scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
@@ -28,6 +29,8 @@ from mmcourse.recipes.patches import COVERED, load_patches
 from mmcourse.runtime import seed_everything
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import Checkpointing, Computing, fit
+
+P = TypeVar("P", bound=PictureDecoder)
 
 BATCH = 64  # pictures
 EACH = 2  # captions of each scene in a step
@@ -67,6 +70,23 @@ def align(model: Captioner, patches: PatchEncoder) -> Captioner:
         ):
             linear.weight.copy_(start)
             nn.init.zeros_(linear.bias)
+    return model
+
+
+@torch.no_grad()
+def hand_on(writer: Captioner, model: P) -> P:
+    """Starts another model where the captioner ended, its picture side frozen; returns the model.
+
+    Parts that both have begin as the captioner's, and so do the words that both know.
+    """
+    for name in ("cnn", "narrow", "encoder", "decoder", "positions"):
+        getattr(model, name).load_state_dict(getattr(writer, name).state_dict())
+    for name in ("cnn", "narrow", "encoder"):
+        getattr(model, name).requires_grad_(False)
+    table, ids = model.embedding.weight, model.tokenizer.ids
+    for word, index in writer.tokenizer.ids.items():
+        if word in ids:
+            table[ids[word]] = writer.embedding.weight[index]
     return model
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, vqa
+from mmcourse.recipes import captioner, clip, matcher, patches, tiny_lm, video_captioner, vqa
 from mmcourse.recipes.drawing import scene_reader, text2image
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Recipe, RecipeError, Trained
 from mmcourse.recipes.seeing import answer_lm, vlm
 
-MODULES = (tiny_lm, patches, clip, captioner, matcher, vqa, scene_reader, text2image, answer_lm, vlm)
+MODULES = (tiny_lm, patches, clip, captioner, matcher, vqa, scene_reader, text2image, answer_lm, vlm, video_captioner)
 RECIPES: dict[str, Recipe] = {module.RECIPE.name: module.RECIPE for module in MODULES}
 
 

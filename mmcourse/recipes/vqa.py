@@ -52,14 +52,8 @@ def begin(model: VQA, writer: Captioner) -> VQA:
 
     Words that both know begin as the captioner's, and each answer of the list as the mean of its words.
     """
-    for name in ("cnn", "narrow", "encoder", "decoder", "positions"):
-        getattr(model, name).load_state_dict(getattr(writer, name).state_dict())
-    for name in ("cnn", "narrow", "encoder"):
-        getattr(model, name).requires_grad_(False)
-    table, ids = model.embedding.weight, model.tokenizer.ids
-    for word, index in writer.tokenizer.ids.items():
-        if word in ids:
-            table[ids[word]] = writer.embedding.weight[index]
+    captioner.hand_on(writer, model)
+    table = model.embedding.weight
     for row, answer in zip(model.classifier.weight, model.config.answers, strict=True):
         row.copy_(table[model.tokenizer.encode(answer)].mean(dim=0))
     return model

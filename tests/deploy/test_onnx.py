@@ -28,6 +28,10 @@ def pixels(side):
     return lambda count, generator: torch.randint(256, (count, 3, side, side), generator=generator).to(torch.uint8)
 
 
+def frames(length):
+    return lambda count, generator: torch.stack([pixels(64)(length, generator) for _ in range(count)])
+
+
 def words(length):
     return lambda count, generator: torch.randint(4, 20, (count, length), generator=generator)
 
@@ -55,8 +59,9 @@ BUNDLED = {
     "captioner": ("forward", pixels(64), words(6)),
     "vqa": ("classify", pixels(64), words(6)),
     "text2image": ("forward", floats(3, 32, 32), times, words(8), mask(8)),
+    "video-captioner": ("forward", frames(8), words(6)),
 }
-LONG = ("vqa", "text2image")  # to export; the first is made of the captioner's parts
+LONG = ("vqa", "text2image", "video-captioner")  # to export; vqa and video-captioner are made of the captioner's parts
 
 
 def made(parts, count, seed=0):

@@ -9,6 +9,7 @@ True
 """
 
 from mmcourse.datasets.clips.captions import CLIP_QUESTION_KINDS, clip_captions, clip_questions
+from mmcourse.datasets.clips.files import Video, VideoFileError, VideoMissingError, load_video, save_video
 from mmcourse.datasets.clips.grammar import DIRECTIONS, MOTIONS, Clip, Thing, sample_clips
 from mmcourse.datasets.clips.render import ClipBatch, make_clips, render_clips
 from mmcourse.datasets.clips.truth import CLIP_PARTS, LINKS, VERBS, clip_caption_is_true, parse_happening
@@ -23,11 +24,16 @@ __all__ = [
     "Clip",
     "ClipBatch",
     "Thing",
+    "Video",
+    "VideoFileError",
+    "VideoMissingError",
     "clip_caption_is_true",
     "clip_captions",
     "clip_questions",
+    "load_video",
     "make_clips",
     "parse_happening",
     "render_clips",
     "sample_clips",
+    "save_video",
 ]

@@ -77,7 +77,7 @@ def merged(features: Tensor, side: int) -> Tensor:
         return features
     rows, channels = math.isqrt(features.shape[1]) // side, features.shape[2]
     grid = features.reshape(-1, rows, side, rows, side, channels).transpose(2, 3)
-    return grid.reshape(len(features), rows * rows, side * side * channels)
+    return grid.reshape(features.shape[0], rows * rows, side * side * channels)  # no len(): see PictureDecoder.features
 
 
 def make_projector(kind: Projector, features: int, width: int, *, spread: int = 1) -> nn.Module:

@@ -59,7 +59,7 @@ class FreshScenes:
             if self.whole:
                 drawn.sort(key=bool)  # 0 comes first, the others stay in their order
             texts += [choices[index] for index in drawn[: self.each]]
-        return CaptionBatch(batch.images, *_pairs(self.tokenizer, texts))
+        return CaptionBatch(batch.images, *pairs(self.tokenizer, texts))
 
 
 class Drawn:
@@ -85,7 +85,7 @@ class Drawn:
         """Some of the texts, with their pictures."""
         texts = [self.texts[row] for row in rows.tolist()]
         images = on_colors(self.images[self.owners[rows]], generator)
-        return CaptionBatch(images, *_pairs(self.tokenizer, texts, longest=self.longest))
+        return CaptionBatch(images, *pairs(self.tokenizer, texts, longest=self.longest))
 
 
 def on_colors(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,8 +96,8 @@ def on_colors(images: Tensor, generator: torch.Generator) -> Tensor:
     return on_background(images, colors[torch.randint(len(colors), (len(images),), generator=generator)])
 
 
-def _pairs(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """What is read and what is to be written: two tables (rows, T)."""
+def pairs(tokenizer: Tokenizer, texts: Sequence[str], *, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    """What is read and what is to be written: two tables (rows, T), filled up with padding and with `IGNORED`."""
     ids = tokenizer.encode_batch(texts, add_special=True, spelled=False).ids  # a stranger's <eos> is text
     return tuple(shift(ids[:, :longest], pad_id=tokenizer.pad_id))
 

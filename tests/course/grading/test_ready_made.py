@@ -151,6 +151,7 @@ WRAPPED = {
     "07-padded-words": "def patches_ask_words(q, k, v, lengths):\n"
     "    real = torch.arange(k.shape[1]) < lengths[:, None]\n"
     "    return F.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None]).nan_to_num()",
+    "16-spectrum": "def spectrum(frame):\n    return torch.fft.rfft(frame).abs()",
 }
 
 

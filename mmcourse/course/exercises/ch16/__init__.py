@@ -1,10 +1,10 @@
 """The exercises of chapter 16, in the order in which they are met."""
 
 ORDER = (
-    "frames",
     "spectrum",
-    "mel",
+    "frames",
     "pitch",
+    "mel",
     "order",
     "over_time",
     "three_ways",
