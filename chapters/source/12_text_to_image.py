@@ -668,6 +668,7 @@ claim("the judge on true pictures", {"thing": on_truth.found, "place": on_truth.
 # %%
 def draw(model, texts, steps=10, **options):
     """Drawings of these sentences, from the same noise each time."""
+    steps = by_budget(smoke=1, standard=steps)
     return model.draw(texts, steps=steps, generator=torch.Generator().manual_seed(0), **options)
 
 
@@ -739,7 +740,8 @@ claim("asked places and backgrounds", {"place": known_pairs.placed, "color": kno
 # %%
 def things_drawn(count):
     """The share of drawings without a sentence in which the judge sees one thing."""
-    blank = drawer.draw([""] * 60, guidance=1.0, steps=count, generator=torch.Generator().manual_seed(3))
+    steps, noise = by_budget(smoke=1, standard=count), torch.Generator().manual_seed(3)
+    blank = drawer.draw([""] * 60, guidance=1.0, steps=steps, generator=noise)
     return sum(scene is not None and len(scene.objects) == 1 for scene in reader.read(blank)) / 60
 
 
