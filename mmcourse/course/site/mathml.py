@@ -17,7 +17,7 @@ _BEGIN = re.compile(r"\\(begin|end)\{(\w+)\}")
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "varepsilon": "ε", "lambda": "λ", "omega": "ω", "sigma": "σ",
-    "tau": "τ", "theta": "θ", "mu": "μ", "pi": "π", "rho": "ρ", "phi": "φ", "eta": "η",
+    "tau": "τ", "theta": "θ", "mu": "μ", "pi": "π", "rho": "ρ", "phi": "φ", "varphi": "φ", "eta": "η",
 }  # fmt: skip
 UPRIGHT = {"Pi": "Π", "Delta": "Δ", "Sigma": "Σ", "partial": "∂", "nabla": "∇", "infty": "∞", "top": "⊤", "ell": "ℓ"}
 RELATIONS = {
