@@ -1038,8 +1038,8 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measur
 # the amount. A minute of video at 24 frames a second is 1,440 pictures; with 64 patches each that would be 92,160 tokens. So
 # real systems look at few frames, merge patches, and spend attention on space and time apart.
 #
-# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` the captioner trains longer. **On many**, the recipe
-# `video-captioner` trains under `torchrun`, since its frozen eye normalizes by fixed numbers.
+# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` the captioner trains longer. **On many**, chapter 15 shows how a step
+# is shared out; this model keeps the captioner's batch normalization, and its recipe trains in one process.
 #
 # ## 14 · Your own project
 #

@@ -117,4 +117,5 @@ RECIPE = Recipe(
     train=train,
     build=build,
     evaluate=evaluate,
+    processes=False,  # the eyes hold batch normalisation, as those of vlm do
 )
