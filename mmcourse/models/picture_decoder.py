@@ -8,7 +8,7 @@ both reads words and scores them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -52,6 +52,9 @@ class PictureDecoderConfig:
     stem: int = 4
     position_size: float = 2.0
     dropout: float = 0.0
+
+
+EYES = ("cnn", "narrow", "encoder")  # the parts that see a picture
 
 
 class WordMaps(NamedTuple):
@@ -110,9 +113,12 @@ class PictureDecoder(SavedModel):
 
         It is computed in evaluation mode and without gradients: whoever learns from it leaves the picture side alone.
         """
+        return self._in_parts(self.memory, images, batch_size)
+
+    def _in_parts(self, see: Callable[[Tensor], Tensor], pictures: Tensor, size: int) -> Tensor:
+        """What `see` makes of many pictures, `size` of them at a time, in evaluation mode and on the CPU."""
         with on_best_device(self) as place, evaluating(self):
-            parts = [self.memory(part.to(place)).cpu() for part in images.split(batch_size)]
-        return torch.cat(parts)
+            return torch.cat([see(part.to(place)).cpu() for part in pictures.split(size)])
 
     def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) of the token after each of `tokens` (B, T), which begin with <bos>; see `features`."""

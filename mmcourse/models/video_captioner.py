@@ -20,13 +20,12 @@ from torch.nn import functional as F
 from mmcourse.attention import sinusoidal_positions
 from mmcourse.decoding import Decoded
 from mmcourse.models.captioner import Captioner, CaptionerConfig
+from mmcourse.models.picture_decoder import EYES
 from mmcourse.models.vlm import merged
 from mmcourse.pictures import centered
-from mmcourse.runtime import evaluating, on_best_device
 from mmcourse.tokenizer import Tokenizer
 from mmcourse.transformer import Encoder
 
-EYES = ("cnn", "narrow", "encoder")  # what sees a picture
 AT_ONCE = 32  # clips that `watch` looks at together: many clips are very many frames
 
 
@@ -116,8 +115,7 @@ class VideoCaptioner(Captioner):
 
         As `remember` for pictures: in evaluation mode, without gradients, and a few clips at a time.
         """
-        with on_best_device(self) as place, evaluating(self):
-            return torch.cat([self._memory(part.to(place)).cpu() for part in clips.split(AT_ONCE)])
+        return self._in_parts(self._memory, clips, AT_ONCE)
 
     def _write(self, clips: Tensor, *options: Any) -> Decoded:
         return super()._write(self.watch(clips).to(self.device), *options)

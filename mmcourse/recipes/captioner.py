@@ -20,7 +20,7 @@ from mmcourse.encoders.patches import PatchEncoder
 from mmcourse.interpret import pointing as peak_inside
 from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.captioner import Caption, Captioner, CaptionerConfig
-from mmcourse.models.picture_decoder import PictureDecoder
+from mmcourse.models.picture_decoder import EYES, PictureDecoder
 from mmcourse.recipes.data.captions import LONGEST, CaptionBatch, Drawn, FreshScenes, Texts, collect
 from mmcourse.recipes.data.worlds import CONTEXT, scene_tokenizer
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
@@ -79,9 +79,9 @@ def hand_on(writer: Captioner, model: P) -> P:
 
     Parts that both have begin as the captioner's, and so do the words that both know.
     """
-    for name in ("cnn", "narrow", "encoder", "decoder", "positions"):
+    for name in (*EYES, "decoder", "positions"):
         getattr(model, name).load_state_dict(getattr(writer, name).state_dict())
-    for name in ("cnn", "narrow", "encoder"):
+    for name in EYES:
         getattr(model, name).requires_grad_(False)
     table, ids = model.embedding.weight, model.tokenizer.ids
     for word, index in writer.tokenizer.ids.items():

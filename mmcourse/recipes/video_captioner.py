@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from mmcourse.datasets import Clip, clip_caption_is_true, clip_captions, make_clips, sample_clips
@@ -95,7 +94,6 @@ def build(config: Facts) -> tuple[VideoCaptioner, WordTokenizer]:
     return VideoCaptioner(VideoCaptionerConfig(**config["model"]), tokenizer), tokenizer
 
 
-@torch.no_grad()
 def evaluate(trained: Trained) -> Quality:
     """The sentences that are not true of their clips: the likeliest as a whole, and those that grow word by word."""
     wrong = {}

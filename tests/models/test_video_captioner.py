@@ -6,7 +6,7 @@ import torch
 from mmcourse.attention import sinusoidal_positions
 from mmcourse.datasets import clip_captions, make_clips
 from mmcourse.models import VideoCaptioner, VideoCaptionerConfig
-from mmcourse.models.video_captioner import EYES
+from mmcourse.models.picture_decoder import EYES
 from mmcourse.pictures import centered
 from mmcourse.recipes import video_captioner
 from mmcourse.tokenizer import WordTokenizer
