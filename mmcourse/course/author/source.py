@@ -223,6 +223,11 @@ def notebook_of(chapter: Chapter, points: dict[str, int], *, solved: bool) -> No
         make = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
         source = without_markers(cell) if solved else blank_source(cell)
         cells.append(make(source=source, id=cell.id, metadata=metadata))
+    return python_notebook(cells)
+
+
+def python_notebook(cells: list[NotebookNode]) -> NotebookNode:
+    """A notebook of these cells that any Python opens."""
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},

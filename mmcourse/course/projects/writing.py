@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from mmcourse.course.author.execute import execute
+from mmcourse.course.author.source import python_notebook
 from mmcourse.course.errors import CourseError
 from mmcourse.course.projects.drawing import draw_project
 from mmcourse.course.projects.project import NEEDS, Project
@@ -108,11 +109,7 @@ def notebook_of(project: Project, *, solved: bool = False) -> NotebookNode:
     named = [
         make[cell.cell_type](source=cell.source, id=f"{project.name}-{number}") for number, cell in enumerate(cells)
     ]
-    metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
-    }
-    return nbformat.v4.new_notebook(cells=named, metadata=metadata)
+    return python_notebook(named)
 
 
 def _filled(part: str, project: Project) -> str:
