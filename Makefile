@@ -1,5 +1,5 @@
 # make lab      the course: environment, data, JupyterLab on chapter 00
-# make test     everything that changes with the code: tests, notebooks, a browser      make test-all   before a release
+# make test     every test, every notebook at the smoke budget, a browser      make test-all   before a release: the standard budget, too
 # make build    chapters/source -> chapters and chapters/solutions                      make bench      timings against peers
 #
 # Installed is the set of versions that was tested, constraints.txt; LATEST=1 asks for the newest that the ranges allow.

@@ -10,18 +10,17 @@ import pytest
 
 from mmcourse.content import content_dir
 from mmcourse.course.author.build import notebook_paths, verify
+from mmcourse.course.author.dependence import cells_behind, dependent_cells
 from mmcourse.course.author.execute import execute
 from mmcourse.course.author.lint import lint
-from mmcourse.course.author.source import chapter_sources
+from mmcourse.course.author.source import chapter_sources, read_chapter
+from mmcourse.course.author.steady import steady_cells
 from mmcourse.datasets import prepare_data
 
 CHAPTERS = content_dir("chapters")
 NAMES = [path.stem for path in chapter_sources(CHAPTERS)]
 SECONDS = 2400  # for one whole notebook, ten times what it takes on a quiet machine
-THREADS = [
-    pytest.param(1, id="1 thread"),
-    pytest.param(2, id="2 threads", marks=[pytest.mark.slow, pytest.mark.exhaustive]),
-]
+STEADY_CELLS = 5  # that the stored outputs of any chapter are compared in, whatever the budget
 chapters = pytest.mark.parametrize("name", NAMES)
 
 
@@ -47,23 +46,53 @@ def test_chapter_keeps_to_the_rules(name, record_property):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", THREADS)
+@chapters
+def test_solved_notebook_passes_nbval_at_the_smoke_budget(name, tmp_path, without_network):
+    """Every cell runs, and what no training changes is what is stored."""
+    solved = notebook_paths(name, CHAPTERS)[0]
+    assert len(steady_cells(nbformat.read(solved, 4))) >= STEADY_CELLS
+    run_nbval(solved, "--nbval-lax", tmp_path, without_network, budget="smoke")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("threads", [1, 2], ids=["1 thread", "2 threads"])
 @chapters
 def test_solved_notebook_passes_strict_nbval(name, threads, tmp_path, without_network):
+    run_nbval(notebook_paths(name, CHAPTERS)[0], "--nbval", tmp_path, without_network, threads=threads)
+
+
+def run_nbval(notebook, mode, folder, without_network, *, threads=1, budget="standard"):
     """With the network off where that can be done, and always a timeout: only there is a dead kernel noticed."""
-    shutil.copy(notebook_paths(name, CHAPTERS)[0], tmp_path)
-    options = ["--nbval", f"--nbval-cell-timeout={SECONDS // 2}", "-q", "-x", "-p", "no:cacheprovider"]
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "MMCOURSE_BUDGET"))}
-    env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "MMCOURSE_WORK": ""}
-    command = without_network([sys.executable, "-m", "pytest", *options, f"{name}.ipynb"])
-    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=SECONDS)
+    shutil.copy(notebook, folder)
+    options = [mode, f"--nbval-cell-timeout={SECONDS // 2}", "-q", "-x", "-p", "no:cacheprovider"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    env |= {"MMCOURSE_BUDGET": budget, "MMCOURSE_WORK": ""}
+    command = without_network([sys.executable, "-m", "pytest", *options, notebook.name])
+    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-1000:]
 
 
 @pytest.mark.slow
 @chapters
+def test_what_hangs_on_answers_runs_without_them(name):
+    """The other cells of the blank notebook are those of the solved one, and run there."""
+    cells = read_chapter(CHAPTERS / "source" / f"{name}.py").cells
+    check_blank(name, cells_behind(cells, dependent_cells(cells)))
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@chapters
 def test_blank_notebook_runs_to_the_last_cell_without_stderr(name):
+    check_blank(name)
+
+
+def check_blank(name, ids=None):
+    """Runs the blank notebook, or its code cells with these ids, as a learner who has written nothing."""
     blank = nbformat.read(notebook_paths(name, CHAPTERS)[1], 4)
+    blank.cells = [cell for cell in blank.cells if ids is None or cell.id in ids]
     done = execute(blank, name=name, budget="smoke", threads=1, go_on=True)
     code = [cell for cell in done.cells if cell.cell_type == "code"]
     checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]

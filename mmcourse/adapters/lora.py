@@ -7,14 +7,17 @@ Hu et al., "LoRA: Low-rank adaptation of large language models" (2021, arXiv:210
 from __future__ import annotations
 
 import math
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.pytorch_utils import Conv1D
 
 from mmcourse.runtime import full_precision
+
+if TYPE_CHECKING:
+    from transformers.pytorch_utils import Conv1D
 
 
 def low_rank_update(x: Tensor, down: Tensor, up: Tensor, *, scale: float) -> Tensor:
@@ -95,7 +98,7 @@ class LoRALinear(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         self.rank, self.alpha = rank, alpha
-        self.transposed = isinstance(base, Conv1D)
+        self.transposed = not isinstance(base, nn.Linear)
         self.base = base.requires_grad_(False)
         self.dropout = nn.Dropout(dropout)
         self.down = nn.Parameter(_random_down(rank, self.in_features, base.weight, generator))
@@ -179,13 +182,15 @@ class LoRALinear(nn.Module):
 
 def is_linear(module: nn.Module) -> bool:
     """Whether LoRA fits: no subclass, as what those add to a linear map is not known here."""
-    return type(module) in (nn.Linear, Conv1D)
+    # transformers takes a second to import; where nobody did, no module is of its classes
+    loaded = sys.modules.get("transformers.pytorch_utils")
+    return type(module) is nn.Linear or (loaded is not None and type(module) is loaded.Conv1D)
 
 
 def channels(layer: nn.Linear | Conv1D) -> tuple[int, int]:
     """How many channels go into a linear layer and how many come out."""
-    outputs, inputs = layer.weight.shape
-    return (outputs, inputs) if isinstance(layer, Conv1D) else (inputs, outputs)
+    rows, columns = layer.weight.shape
+    return (columns, rows) if isinstance(layer, nn.Linear) else (rows, columns)
 
 
 def _random_down(rank: int, inputs: int, like: Tensor, generator: torch.Generator | None) -> Tensor:

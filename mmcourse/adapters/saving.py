@@ -13,17 +13,15 @@ from torch import Tensor, nn
 
 from mmcourse.adapters.lora import channels
 from mmcourse.adapters.wrapping import Learning, linear_layers, lora_layers, needed_layers, refuse_wrapped, wrap
+from mmcourse.errors import OneSentence
 from mmcourse.files import expanded
 from mmcourse.sealed import Sealed
 
 PARTS = ("down", "up")
 
 
-class AdapterFileError(ValueError):
+class AdapterFileError(OneSentence, ValueError):
     """A file that is no adapter, a damaged one, or one of another model; the text is one sentence."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"AdapterFileError: {self}"]
 
 
 FILE = Sealed(kind="lora", format=1, noun="adapter", writer="save_adapter", about="config", error=AdapterFileError)

@@ -14,17 +14,15 @@ from mmcourse.adapters.wrapping import refuse_wrapped
 from mmcourse.deploy.layers import first_names, refuse_meta, stored_once
 from mmcourse.deploy.quantization import Grid
 from mmcourse.deploy.quantized import QuantizedWeight, quantizable, refuse_quantized, replace
+from mmcourse.errors import OneSentence
 from mmcourse.files import expanded
 from mmcourse.sealed import Sealed
 
 VALUES = ".stored.values"  # how the name of a quantized weight ends
 
 
-class QuantizedFileError(ValueError):
+class QuantizedFileError(OneSentence, ValueError):
     """A file that holds no quantized model, a damaged one, or one of another model; the text is one sentence."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"QuantizedFileError: {self}"]
 
 
 FILE = Sealed(

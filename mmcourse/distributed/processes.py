@@ -13,16 +13,14 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed as dist
 
+from mmcourse.errors import OneSentence
 from mmcourse.runtime import device
 
 T = TypeVar("T")
 
 
-class LostProcessError(RuntimeError):
+class LostProcessError(OneSentence, RuntimeError):
     """Another process of the run has ended, so this one cannot go on."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"LostProcessError: {self}"]
 
 
 class ElsewhereError(RuntimeError):

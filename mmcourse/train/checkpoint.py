@@ -14,17 +14,15 @@ from typing import Any
 
 import torch
 
+from mmcourse.errors import OneSentence
 from mmcourse.files import draft_of
 
 State = dict[str, Any]
 FORMAT = 1
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(OneSentence, RuntimeError):
     """A checkpoint cannot be used; one sentence that names the file and says what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"CheckpointError: {self}"]
 
 
 def save_checkpoint(path: Path, state: State) -> None:

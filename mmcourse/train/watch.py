@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from mmcourse.errors import OneSentence
+
 LOOK = {"cuda": 10}  # steps between two looks, where asking is slow and the optimizer leaves out a step by itself
 MOST_SKIPPED = 30  # steps in a row: from the scale at which it starts down to far below 1
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(OneSentence, ArithmeticError):
     """The loss or a gradient is no longer a finite number; the weights are those before that step."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"DivergedError: {self}"]
 
 
 class Found(NamedTuple):

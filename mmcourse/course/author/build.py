@@ -1,8 +1,9 @@
 """`mmcourse build`: chapters/source/NN_name.py -> the solved notebook, the blank notebook and the glossary.
 
-The solved notebook is executed and keeps its outputs. The blank one is the same notebook with the answers cut out and
-with the outputs of all cells that do not depend on them. A chapter whose source did not change is not touched, and one
-in which only texts changed keeps its outputs and is not executed again.
+The solved notebook is executed and keeps its outputs; cells whose outputs no budget changes are tagged. The blank one
+is the same notebook with the answers cut out and with the outputs of all cells that do not depend on them. A chapter
+whose source did not change is not touched, and one in which only texts changed keeps its outputs and is not executed
+again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mmcourse.course.author.dependence import dependent_cells
 from mmcourse.course.author.execute import execute
 from mmcourse.course.author.glossary import collect, glossary_text
 from mmcourse.course.author.source import BuildError, Chapter, chapter_sources, notebook_of, read_chapter
+from mmcourse.course.author.steady import mark_steady, steady_cells, tag_steady
 from mmcourse.course.exercise import Exercise
 from mmcourse.course.exercises import all_exercises
 
@@ -95,8 +97,7 @@ def _verify_chapter(chapter: Chapter, folder: Path, known: Registry) -> list[str
     if stored.metadata.get("mmcourse") != origin(chapter, known):
         return [f"solutions/{solved_path.name} was built from another source; {advice}"]
     problems = []
-    solved = _assemble(chapter, known, solved=True)
-    _copy_outputs(stored, solved, set())
+    solved = _solved(chapter, known, stored)
     if solved_path.read_text("utf-8") != notebook_text(solved):
         problems.append(f"solutions/{solved_path.name} was changed by hand; {forced}")
     blank = _blank(chapter, known, stored)
@@ -135,11 +136,10 @@ def _build_chapter(chapter: Chapter, folder: Path, known: Registry, force: bool)
     stored = None if force else _stored(solved_path)
     before = {} if stored is None else stored.metadata.get("mmcourse", {})
     if before.get("code_sha256") != made_from["code_sha256"]:
-        stored = execute(_assemble(chapter, known, solved=True), name=chapter.name)
+        executed = execute(_assemble(chapter, known, solved=True), name=chapter.name)
+        stored = mark_steady(executed, name=chapter.name)
     elif before != made_from:
-        solved = _assemble(chapter, known, solved=True)
-        _copy_outputs(stored, solved, set())
-        stored = solved
+        stored = _solved(chapter, known, stored)
     written = _write(solved_path, notebook_text(stored))
     return written + _write(blank_path, notebook_text(_blank(chapter, known, stored)))
 
@@ -174,6 +174,13 @@ def points_of(chapter: Chapter, exercises: Registry) -> dict[str, int]:
         elif cell.role is not None:
             points[cell.exercise] = exercises[cell.exercise].points
     return points
+
+
+def _solved(chapter: Chapter, exercises: Registry, stored: NotebookNode) -> NotebookNode:
+    """The solved notebook with outputs that were stored, and with what is known of them."""
+    solved = _assemble(chapter, exercises, solved=True)
+    _copy_outputs(stored, solved, set())
+    return tag_steady(solved, steady_cells(stored))
 
 
 def _blank(chapter: Chapter, exercises: Registry, solved: NotebookNode) -> NotebookNode:

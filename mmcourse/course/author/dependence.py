@@ -39,6 +39,30 @@ def dependent_cells(cells: Sequence[Cell]) -> set[str]:
     return dependent
 
 
+def cells_behind(cells: Sequence[Cell], wanted: set[str]) -> set[str]:
+    """The ids of the code cells that must run before the wanted ones can run as they do in the whole notebook.
+
+    They are those that import, assign or change a name which a later one of them reads, or which any of them reads in
+    the body of a function; the wanted ones are among them.
+    """
+    code = [cell for cell in cells if cell.kind == "code"]
+    statements = {cell.id: _statements(cell) for cell in code}
+    modules = {name for steps in statements.values() for step in steps for name in step.imported}
+    chosen, before = set(wanted), None
+    while chosen != before:
+        before = set(chosen)
+        inside = {name for cell in chosen for step in statements.get(cell, ()) for name in step.read_inside}
+        read: set[str] = set()
+        for cell in reversed(code):
+            steps = statements[cell.id]
+            if any((step.assigned | step.imported | step.changed - modules) & (read | inside) for step in steps):
+                chosen.add(cell.id)
+            if cell.id in chosen:
+                for step in reversed(steps):
+                    read = read - step.bound | step.read | step.changed
+    return chosen
+
+
 class _Statement:
     """The names that one top-level statement touches.
 

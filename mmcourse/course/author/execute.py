@@ -13,6 +13,7 @@ import os
 import re
 import struct
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from nbclient import NotebookClient
@@ -60,6 +61,7 @@ def execute(
     go_on: bool = False,
     timeout: int = TIMEOUT,
     where: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> NotebookNode:
     """An executed copy of a notebook, run by this Python, on the CPU, without network use.
 
@@ -67,6 +69,7 @@ def execute(
         name: what to call the notebook in errors.
         go_on: whether an error in a cell tagged `raises-exception` is let pass, as in Run All.
         where: the folder that it runs in; None = an empty temporary one.
+        variables: more of the environment of its kernel.
     Raises:
         BuildError: a cell raised, wrote to stderr, took longer than `timeout` seconds or killed its kernel.
     """
@@ -92,7 +95,7 @@ def execute(
             resources={"metadata": {"path": str(here if where is None else where)}},
         )
         try:
-            client.execute(env=_environment(folder, budget, threads))
+            client.execute(env={**_environment(folder, budget, threads), **(variables or {})})
         except CellExecutionError as error:
             raise BuildError(f"{running}: {error.ename}: {error.evalue}") from error
         except CellTimeoutError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmcourse.content import content_dir
+from mmcourse.course.author.source import chapter_sources
 from mmcourse.course.errors import CourseError
 
 Needs = Mapping[str, Sequence[str]]  # of each chapter's number the numbers of those it needs
@@ -47,7 +48,7 @@ def read_heads(chapters_dir: Path | None = None) -> dict[str, Head]:
     """
     folder = content_dir("chapters") if chapters_dir is None else chapters_dir
     heads: dict[str, Head] = {}
-    for path in sorted((folder / "source").glob("[0-9][0-9]_*.py")):
+    for path in chapter_sources(folder):
         number, found = path.stem[:2], _HEAD.search(path.read_text("utf-8"))
         if found is None:
             raise CourseError(f"{path.name} has no heading; begin its first text with # {number} · and the title")

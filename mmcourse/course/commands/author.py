@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from mmcourse.course.commands import Add
-from mmcourse.course.errors import CourseError
 
 
 def add_commands(add: Add) -> None:
@@ -17,11 +16,7 @@ def add_commands(add: Add) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     from mmcourse.course.author.build import build  # imports the notebook machinery
-    from mmcourse.course.author.source import BuildError
 
-    try:
-        written = build(options.chapter, force=options.force)
-    except BuildError as error:
-        raise CourseError(str(error)) from None
+    written = build(options.chapter, force=options.force)
     print("\n".join(f"built {path.parent.name}/{path.name}" for path in written) or "Everything is up to date.")
     return 0

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from mmcourse.course.commands import Add, entry
-from mmcourse.course.errors import CourseError
 from mmcourse.files import expanded
 
 
@@ -33,17 +32,7 @@ def _project(options: argparse.Namespace) -> int:
     folder = Path(options.name) if options.folder is None else expanded(options.folder)
     written = writing.write_project(options.name, folder, solved=options.solved)
     if options.solved:
-        _run(written)
+        print("Running the notebook from top to bottom …", flush=True)
+        writing.run_project(written)
     print(f"wrote {written}; open {written / writing.NOTEBOOK} in JupyterLab")
     return 0
-
-
-def _run(folder: Path) -> None:
-    from mmcourse.course.author.source import BuildError
-    from mmcourse.course.projects.writing import run_project  # imports the notebook machinery
-
-    print("Running the notebook from top to bottom …", flush=True)
-    try:
-        run_project(folder)
-    except BuildError as error:
-        raise CourseError(str(error)) from None

@@ -16,6 +16,7 @@ from IPython.display import display
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from mmcourse.errors import OneSentence
 from mmcourse.runtime import budget
 from mmcourse.viz.style import GRAY, GREEN, INK, SHOWN_DPI, STYLE, VERMILLION, png
 
@@ -24,11 +25,8 @@ LONGEST = 130  # characters that can be read in that width
 SMALL, LOG_FROM = 0.01, 50  # a limit this small, or this many times above the value, is drawn on a logarithmic scale
 
 
-class ClaimError(AssertionError):
+class ClaimError(OneSentence, AssertionError):
     """A claim of the course does not hold for the number that was measured."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"ClaimError: {self}"]
 
 
 def claim(

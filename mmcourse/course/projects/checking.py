@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
+from torch import Tensor
 
 from mmcourse.course.projects.project import Kind
 from mmcourse.datasets import FolderRecord, ImageFolder, read_image
@@ -22,6 +24,14 @@ LEAST_OF_A_LABEL = 6
 LEAST_GROUPS = 5
 LEAST_PICTURES = 20
 NAMED = 3
+
+
+class _Shown(NamedTuple):
+    """What counts of a picture: its sides in pixels, and a digest of all of them."""
+
+    height: int
+    width: int
+    pixels: str
 
 
 def check_data(folder: str | Path, *, kind: Kind = "classify") -> list[str]:
@@ -43,8 +53,10 @@ def check_data(folder: str | Path, *, kind: Kind = "classify") -> list[str]:
     names = [record.path.relative_to(data.path).as_posix() for record in data.records]
     problems = [f"{name} cannot be read: {reason}" for name, reason in data.skipped]
     problems += _strangers(data)
-    problems += _pictures(names, data.records)
-    problems += _twice(names, data.records)
+    paths = dict(zip(names, (record.path for record in data.records), strict=True))
+    shown = {name: _look(path) for name, path in paths.items()}
+    problems += _small(shown)
+    problems += _twice(names, data.records, shown)
     problems += _labels(names, data.records) if kind == "classify" else _texts(data.records)
     if data.records and len(set(names)) < LEAST_PICTURES:
         problems.append(f"{data.path.name} holds {len(set(names))} pictures, needed are {LEAST_PICTURES}")
@@ -64,9 +76,8 @@ def group_of(record: FolderRecord) -> str | None:
     return _cell(record, "group")
 
 
-def pixels_of(path: Path) -> str:
-    """A digest of what a picture shows: equal for two files that show the same."""
-    image = read_image(path)
+def pixels_of(image: Tensor) -> str:
+    """A digest of what a picture (3, H, W) shows: equal for two files that show the same."""
     return hashlib.sha256(repr(tuple(image.shape)).encode() + image.contiguous().numpy().tobytes()).hexdigest()
 
 
@@ -84,17 +95,21 @@ def _strangers(data: ImageFolder) -> Iterator[str]:
             yield f"{path.relative_to(data.path).as_posix()} has no line in the table; add one or remove the picture"
 
 
-def _pictures(names: Sequence[str], records: Sequence[FolderRecord]) -> Iterator[str]:
-    for name, record in dict(zip(names, records, strict=True)).items():
-        height, width = read_image(record.path).shape[1:]
-        if min(height, width) < LEAST_SIDE:
-            yield f"{name} is {width} × {height} pixels; the least is {LEAST_SIDE} on each side"
+def _look(path: Path) -> _Shown:
+    image = read_image(path)
+    return _Shown(*image.shape[1:], pixels_of(image))
 
 
-def _twice(names: Sequence[str], records: Sequence[FolderRecord]) -> Iterator[str]:
+def _small(shown: Mapping[str, _Shown]) -> Iterator[str]:
+    for name, picture in shown.items():
+        if min(picture.height, picture.width) < LEAST_SIDE:
+            yield f"{name} is {picture.width} × {picture.height} pixels; the least is {LEAST_SIDE} on each side"
+
+
+def _twice(names: Sequence[str], records: Sequence[FolderRecord], shown: Mapping[str, _Shown]) -> Iterator[str]:
     """Lines, labels and pictures that are there twice."""
     first: dict[str, FolderRecord] = {}
-    shown: dict[str, str] = {}
+    known: dict[str, str] = {}
     for name, record in zip(names, records, strict=True):
         if name in first:
             before = first[name]
@@ -104,7 +119,7 @@ def _twice(names: Sequence[str], records: Sequence[FolderRecord]) -> Iterator[st
                 yield f"{name} has two labels, {label_of(before)!r} and {label_of(record)!r}; keep the right one"
             continue
         first[name] = record
-        other = shown.setdefault(pixels_of(record.path), name)
+        other = known.setdefault(shown[name].pixels, name)
         if other != name:
             apart = group_of(record) != group_of(first[other])
             why = ", and may stand in training and in the test, as their groups differ" if apart else ""

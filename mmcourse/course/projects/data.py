@@ -52,13 +52,17 @@ def open_data(folder: str | Path) -> ProjectData:
         name = records[found.index(None)].path.name
         raise ValueError(f"{name} needs a label in the column 'label', as other pictures have one")
     labels = tuple(sorted({label for label in found if label is not None}))
-    images = [square(read_image(record.path), SIDE) for record in records]
+    images, groups = [], []
+    for record in records:
+        image = read_image(record.path)
+        images.append(square(image, SIDE))
+        groups.append(group_of(record) or pixels_of(image))
     return ProjectData(
         torch.stack(images) if images else torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8),
         [record.text for record in records],
         torch.tensor([labels.index(label) if label is not None else 0 for label in found], dtype=torch.int64),
         labels,
-        [group_of(record) or pixels_of(record.path) for record in records],
+        groups,
         [record.path.relative_to(data.path).as_posix() for record in records],
     )
 

@@ -10,24 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmcourse.errors import OneSentence
 from mmcourse.files import expanded, write_in_one_step
 from mmcourse.pictures import square
 
 MOST = 3_000  # frames that are read; a course's clip is short
 
 
-class VideoFileError(ValueError):
+class VideoFileError(OneSentence, ValueError):
     """A file that is no video, a damaged one, or one that is too long; the text is one sentence."""
 
-    def _render_traceback_(self) -> list[str]:
-        return [f"VideoFileError: {self}"]
 
-
-class VideoMissingError(ImportError):
+class VideoMissingError(OneSentence, ImportError):
     """The package that reads and writes videos is not installed; the text says what to type."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"VideoMissingError: {self}"]
 
 
 class Video(NamedTuple):

@@ -11,17 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcourse.errors import OneSentence
 from mmcourse.files import expanded, write_in_one_step
 
 FULL = 1 << 15  # what 1.0 is in 16 bits; the largest number is one less
 WIDTHS = (1, 2, 3)  # bytes of a sample; a float32 holds each of their numbers exactly
 
 
-class WaveFileError(ValueError):
+class WaveFileError(OneSentence, ValueError):
     """A file that is no sound, a damaged one, or one that cannot be read without loss; the text is one sentence."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"WaveFileError: {self}"]
 
 
 class Recording(NamedTuple):

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from mmcourse.errors import OneSentence
 from mmcourse.files import expanded, write_in_one_step
 from mmcourse.tokenizer import Tokenizer
 
@@ -28,11 +29,8 @@ WORD = 40  # letters of a folder's name in that of its files, which may have 255
 OPTIONS = ("batch_size", "mixed_precision", "chunk")  # what a recipe's training may let one choose
 
 
-class RecipeError(RuntimeError):
+class RecipeError(OneSentence, RuntimeError):
     """A trained model cannot be made or read; one sentence that says what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"RecipeError: {self}"]
 
 
 class Trained(NamedTuple):

@@ -15,6 +15,7 @@ from torch import Tensor
 from mmcourse.adapters import add_lora
 from mmcourse.content import content_dir
 from mmcourse.datasets import Scene, make_scenes
+from mmcourse.errors import OneSentence
 from mmcourse.lm import load_smollm2
 from mmcourse.models.vlm import IMAGE, VLM, Eyes, Lesson, VLMConfig, loss
 from mmcourse.recipes import captioner
@@ -36,11 +37,8 @@ ASKED = Shares(  # captions about every third time, and for the rest mostly what
 )
 
 
-class SeeingFileError(ValueError):
+class SeeingFileError(OneSentence, ValueError):
     """A file that is no map and adapter, a damaged one, or one of another model; the text is one sentence."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"SeeingFileError: {self}"]
 
 
 FILE = Sealed(

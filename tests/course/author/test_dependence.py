@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmcourse.course.author.dependence import dependent_cells
+from mmcourse.course.author.dependence import cells_behind, dependent_cells
 from mmcourse.course.author.source import Cell
 
 ANSWER = "def answer(x):\n    return x"
@@ -76,3 +76,23 @@ def test_what_an_answer_changes_inside_itself_is_nobody_elses():
 def test_check_cells_always_depend():
     cells = [Cell(kind="code", source='check("a", 1)', id="a-check", role="check", exercise="a")]
     assert dependent_cells(cells) == {"a-check"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["import torch", "x = 1", "torch.tensor(2)"], [0]),
+        (["x = 1", "y = x", "z = 3", "print(y)"], [0, 1]),
+        (["x = 1", "x = 2", "print(x)"], [1]),
+        (["x = []", "x.append(1)", "print(x)"], [0, 1]),
+        (["x = 1", "y = 3", "if y:\n    x = 2", "print(x)"], [0, 1, 2]),
+        (["import torch", "torch.manual_seed(0)", "torch.rand(1)"], [0]),
+        (["def f():\n    return x", "x = 1", "f()"], [0, 1]),
+        (["x = 1", "def f(x):\n    return x", "f(2)"], [1]),
+        (["for i in range(3):\n    x = i", "print(x)"], [0]),
+    ],
+)
+def test_what_must_run_before_a_cell(sources, expected):
+    cells = [Cell(kind="code", source=source, id=str(n)) for n, source in enumerate(sources)]
+    last = len(sources) - 1
+    assert cells_behind(cells, {str(last)}) == {str(n) for n in [*expected, last]}

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmcourse.course.projects import checking
 from mmcourse.course.projects.checking import check_data
+from mmcourse.datasets import read_image
 
 COLUMNS = ("file_name", "text", "label", "group")
 
@@ -179,5 +180,5 @@ def test_what_a_picture_shows_counts_and_not_its_file(tmp_path):
     for name in ("a.png", "b.bmp"):
         Image.fromarray(pixels.numpy()).save(tmp_path / name)
     Image.fromarray(pixels.permute(1, 0, 2).contiguous().numpy()).save(tmp_path / "turned.png")
-    digests = [checking.pixels_of(tmp_path / name) for name in ("a.png", "b.bmp", "turned.png")]
+    digests = [checking.pixels_of(read_image(tmp_path / name)) for name in ("a.png", "b.bmp", "turned.png")]
     assert digests[0] == digests[1] != digests[2]
