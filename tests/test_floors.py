@@ -23,7 +23,7 @@ FLOORS = [
     {"viz", "album"},
     {"widgets"},
 ]
-CELLAR = {"files"}  # what floor 0 itself stands on
+CELLAR = {"errors", "files"}  # what floor 0 itself stands on
 FLOOR = {room: number for number, rooms in enumerate([CELLAR, *FLOORS], start=-1) for room in rooms}
 SCREENS = {"matplotlib", "ipywidgets", "IPython"}  # only the top floors and the course engine draw
 # Beyond floor 0, the worlds know the tokenizer alone.
