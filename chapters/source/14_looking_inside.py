@@ -110,6 +110,7 @@ class Net(nn.Module):
         super().__init__()
         self.cnn = CNN((16, 32))
         self.head = nn.Linear(self.cnn.width, classes)
+        self.to(memory_format=torch.channels_last)  # convolutions learn half again as fast with colors side by side
 
     def forward(self, images):
         return self.head(self.cnn.feature_map(centered(images)).amax(dim=(2, 3)))
@@ -156,7 +157,7 @@ claim("right on new pictures of the second archive, worst seed", worst, at_least
 # - **causal effect**（因果效应）: how much an outcome changes when one thing is changed and all else stays.
 
 # %%
-FEW = by_budget(smoke=6, standard=100)
+FEW = by_budget(smoke=6, standard=80)
 x, y, scenes = mixed[:FEW].float(), test.labels[:FEW], test.scenes[:FEW]
 masks = torch.cat((test.masks, mixed_marks[:, None]), dim=1)[:FEW]  # (N, 4, 64, 64): three things and the stamp
 redrawn = [
@@ -418,16 +419,16 @@ class Reader(nn.Module):
 
 def taught_reader(seed):
     seed_everything(seed)
-    reader, data = Reader(), Batches(seen, training.labels[: len(seen)], size=48, seed=seed)
+    reader, data = Reader(), Batches(seen, training.labels[: len(seen)], size=32, seed=seed)
     fit(reader, lambda model, batch: cross_entropy(model.read(batch[0]), batch[1]), data,
         steps=by_budget(smoke=2, standard=60), learning_rate=2e-3, seed=seed, description=f"reader {seed}")  # fmt: skip
     return reader.eval()
 
 
 with torch.no_grad():
-    seen = torch.cat([patches.tokens(part) for part in apart[:600].split(200)])
+    seen, new = (torch.cat([patches.tokens(part) for part in each.split(200)]) for each in (apart[:600], mixed))
 readers = [taught_reader(seed) for seed in SEEDS]
-claim("readers right, worst seed", min(right(reader, mixed, test.labels) for reader in readers), at_least=0.85)
+claim("readers right, worst seed", min(right(reader.read, new, test.labels) for reader in readers), at_least=0.85)
 
 # %% [markdown]
 # **Parity.** The recorded attention of the reader, rolled out by hand, equals the library's map.
@@ -560,10 +561,10 @@ def measured(maps, model, effects):
 
 
 controls = {"random": interpret.random_map(x, generator=generator), "center": interpret.center_map(x)}
-runs = []
-for net, reader, effects in zip(a, readers, truth, strict=True):
+found_in, runs = [maps_of(net) for net in a], []
+for net, reader, effects, maps in zip(a, readers, truth, found_in, strict=True):
     of_reader = interpret.effects(score_of(reader), x, removed)
-    run = {name: measured(found, net, effects) for name, found in (maps_of(net) | controls).items()}
+    run = {name: measured(found, net, effects) for name, found in (maps | controls).items()}
     runs.append({"rollout": measured(interpret.rollout_map(reader, x), reader, of_reader)} | run)
 table = {name: torch.stack([run[name] for run in runs]) for name in runs[0]}  # (3 seeds, 4 measures) each
 
@@ -589,8 +590,8 @@ claim("causal score, worst seed", {name: table[name][:, 3].min() for name in ("i
 # **What to see:** in deletion less is better, in the other columns more. Every method beats chance and center. But the order of
 # the methods depends on the measure. Saliency points better than HiResCAM and says least of all about what an object does, as it has no
 # sign. Integrated gradients and occlusion agree best with the truth: both compare with a baseline, and so does the truth.
-# **Pointing alone would have put the wrong method first.** Rollout is measured on its own network; compare it with the controls,
-# not with its neighbors.
+# **Pointing alone would have called rollout as good as integrated gradients.** Rollout is measured on its own network; compare it
+# first of all with the controls.
 #
 # ## 8 · A sanity check
 #
@@ -619,11 +620,11 @@ def likeness(trained, other):
 PART = slice(0, by_budget(smoke=4, standard=40))
 parts = x[PART], y[PART], base[PART]
 stays = {}
-for seed, net in zip(SEEDS, a, strict=True):
+for seed, maps in zip(SEEDS, found_in, strict=True):
     seed_everything(100 + seed)
     blank = maps_of(Net().eval(), *parts) | {"edges": edges(parts[0])}
-    for name, found in (maps_of(net, *parts) | {"edges": edges(parts[0])}).items():
-        stays.setdefault(name, []).append(likeness(found, blank[name]))
+    for name, found in (maps | {"edges": edges(x)}).items():
+        stays.setdefault(name, []).append(likeness(found[PART], blank[name]))
 
 # %%
 viz.show(
@@ -756,7 +757,7 @@ claim("of the pictures where it does something, named by integrated gradients, w
 # label no longer goes with the stamp, so the stamp is worth nothing.
 
 # %%
-STEPS_CURE = by_budget(smoke=2, standard=240)
+STEPS_CURE = by_budget(smoke=2, standard=200)
 cured = [
     taught(apart, training.labels, seed=seed, steps=STEPS_CURE, model=deepcopy(net))
     for seed, net in zip(SEEDS, b, strict=True)
@@ -1097,7 +1098,7 @@ def in_the_park(weights, seed):
     def loss(model, batch):
         return (cross_entropy(model(batch[0]), batch[1], reduction="none") * batch[2]).mean()
 
-    fit(model, loss, Batches(park, kinds, weights, size=48, seed=seed), steps=by_budget(smoke=2, standard=80),
+    fit(model, loss, Batches(park, kinds, weights, size=32, seed=seed), steps=by_budget(smoke=2, standard=80),
         learning_rate=3e-3, seed=seed, description=f"seed {seed}")  # fmt: skip
     model.eval()
     return {name: right(model, new_park[part], new_kinds[part]) for name, part in (("common", ~rare), ("rare", rare))}
