@@ -20,7 +20,7 @@ from mmcourse.datasets import prepare_data
 CHAPTERS = content_dir("chapters")
 NAMES = [path.stem for path in chapter_sources(CHAPTERS)]
 SECONDS = 2400  # for one whole notebook, ten times what it takes on a quiet machine
-STEADY_CELLS = 5  # that the stored outputs of any chapter are compared in, whatever the budget
+STEADY_CELLS = 10  # that the stored outputs of any chapter are compared in, whatever the budget
 chapters = pytest.mark.parametrize("name", NAMES)
 
 

@@ -53,8 +53,7 @@ def check_data(folder: str | Path, *, kind: Kind = "classify") -> list[str]:
     names = [record.path.relative_to(data.path).as_posix() for record in data.records]
     problems = [f"{name} cannot be read: {reason}" for name, reason in data.skipped]
     problems += _strangers(data)
-    paths = dict(zip(names, (record.path for record in data.records), strict=True))
-    shown = {name: _look(path) for name, path in paths.items()}
+    shown = {name: _look(data.path / name) for name in dict.fromkeys(names)}
     problems += _small(shown)
     problems += _twice(names, data.records, shown)
     problems += _labels(names, data.records) if kind == "classify" else _texts(data.records)
