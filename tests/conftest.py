@@ -41,8 +41,7 @@ def pytest_collection_modifyitems(items):
     """Long tests first, so that none of them is left to end the run alone on one core."""
     late = [item for item in items if item.get_closest_marker("slow") is None]
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
-    whole = [item for item in slow if "strict_nbval" in item.name]  # later chapters take longer
-    items[:] = whole[::-1] + [item for item in slow if item not in whole] + late
+    items[:] = slow + late
 
 
 def end(process):

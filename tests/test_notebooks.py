@@ -1,12 +1,11 @@
 """The chapters themselves: built from their sources, in shape, and running anywhere with what their outputs say."""
 
-import os
 import shutil
-import subprocess
-import sys
+from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_runs import nbval
 
 from mmcourse.content import content_dir
 from mmcourse.course.author.build import notebook_paths, verify
@@ -20,6 +19,7 @@ from mmcourse.datasets import prepare_data
 CHAPTERS = content_dir("chapters")
 NAMES = [path.stem for path in chapter_sources(CHAPTERS)]
 SECONDS = 2400  # for one whole notebook, ten times what it takes on a quiet machine
+SHORTEST = "02_cross_entropy"  # the chapter that takes least time at the standard budget
 STEADY_CELLS = 10  # that the stored outputs of any chapter are compared in, whatever the budget
 chapters = pytest.mark.parametrize("name", NAMES)
 
@@ -51,26 +51,25 @@ def test_solved_notebook_passes_nbval_at_the_smoke_budget(name, tmp_path, withou
     """Every cell runs, and what no training changes is what is stored."""
     solved = notebook_paths(name, CHAPTERS)[0]
     assert len(steady_cells(nbformat.read(solved, 4))) >= STEADY_CELLS
-    run_nbval(solved, "--nbval-lax", tmp_path, without_network, budget="smoke")
+    check_nbval(solved, tmp_path, lax=True, budget="smoke", around=without_network)
 
 
-@pytest.mark.slow
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("threads", [1, 2], ids=["1 thread", "2 threads"])
-@chapters
+def strict_runs():
+    """Every chapter with one thread and with two; the shortest with one thread in `make test`, too."""
+    for name in NAMES:
+        for threads, text in ((1, "1 thread"), (2, "2 threads")):
+            rare = () if (name, threads) == (SHORTEST, 1) else (pytest.mark.exhaustive,)
+            yield pytest.param(name, threads, marks=(pytest.mark.slow, *rare), id=f"{name}-{text}")
+
+
+@pytest.mark.parametrize(("name", "threads"), [*strict_runs()])
 def test_solved_notebook_passes_strict_nbval(name, threads, tmp_path, without_network):
-    run_nbval(notebook_paths(name, CHAPTERS)[0], "--nbval", tmp_path, without_network, threads=threads)
+    check_nbval(notebook_paths(name, CHAPTERS)[0], tmp_path, threads=threads, around=without_network)
 
 
-def run_nbval(notebook, mode, folder, without_network, *, threads=1, budget="standard"):
-    """With the network off where that can be done, and always a timeout: only there is a dead kernel noticed."""
-    shutil.copy(notebook, folder)
-    options = [mode, f"--nbval-cell-timeout={SECONDS // 2}", "-q", "-x", "-p", "no:cacheprovider"]
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    env |= {"MMCOURSE_BUDGET": budget, "MMCOURSE_WORK": ""}
-    command = without_network([sys.executable, "-m", "pytest", *options, notebook.name])
-    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS)
+def check_nbval(notebook, folder, **options):
+    """A copy of a notebook passes; if not, what nbval said of it is shown."""
+    run = nbval(Path(shutil.copy(notebook, folder)), seconds=SECONDS, **options)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-1000:]
 
 

@@ -7,7 +7,7 @@
 #
 # **You need** Python and the will to multiply two tables of numbers. Nothing about neural networks yet.
 #
-# **It takes** about 45 minutes to read, one minute to run, and 25 minutes for the exercises.
+# **It takes** about 45 minutes to read, one minute to run, and 30 minutes for the exercises.
 #
 # **Where you are.** Every chapter works on one part of the same picture. You find the picture drawn large further
 # down:
@@ -289,7 +289,7 @@ check("00-numbers", numbers_in_a_picture)
 # The next exercise is about order and range. Files and screens store a picture as rows of pixels with whole numbers:
 # shape (height, width, 3), values 0 to 255. PyTorch wants the colors first and small decimal numbers: shape (3,
 # height, width), values 0 to 1. **normalize**（归一化）: to bring numbers to an agreed range, so that no picture is
-# louder than another. You do this in every project with pictures, and it goes wrong in every second one.
+# louder than another. You do this in every project with pictures, and it often goes wrong.
 #
 # **Exercise 00-to-tensor** ★ · 6 minutes · *Turn pixels as files store them into numbers as networks want them.*
 
@@ -309,8 +309,8 @@ check("00-to-tensor", to_tensor)
 # ### A silent failure
 #
 # The worst bugs in this field raise no error. Below are three ways to move the colors to the front. All three give
-# a tensor of the right shape and with the right values. Two of the three pictures are broken. Before you read on:
-# which line made which picture, and what went wrong?
+# a tensor of the right shape and with the right values. Two of the three pictures are broken. Before you run the
+# cell: which of the three lines keeps the picture, and what will the two others look like?
 
 # %%
 stored = image.permute(1, 2, 0)  # (3, 64, 64) -> (64, 64, 3), as a file holds it
@@ -331,7 +331,8 @@ viz.show(
 # **What to see:** `permute` moves the axes and keeps the picture. `reshape` keeps the order of the numbers in
 # memory and cuts the row of numbers anew: the picture falls apart into colored stripes and pale ghosts of itself.
 # `permute(2, 1, 0)` exchanges height and width: the picture is mirrored along its diagonal. A network trained on
-# such pictures still learns something, only worse, and nobody tells you. So **look at what your model sees**, at
+# scrambled pictures still learns something, only worse. One that is trained on whole pictures and then gets mirrored ones
+# fails, and one trained on mirrored pictures works until somebody repairs the line. Nobody tells you. So **look at what your model sees**, at
 # least once. It is the cheapest test there is.
 #
 # ### Multimodal learning
@@ -377,7 +378,7 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** two paths that know nothing of each other until they meet. Where they meet decides what can be
-# learned. If they meet late, each side has already thrown away what the other would have asked for. Chapters 01 to
+# learned. If they meet late, each side may have thrown away what the other would have asked for. Chapters 01 to
 # 05 build the parts, 06 to 08 the meeting, 09 to 13 the tasks, 14 to 16 what you need to trust, ship and extend
 # them.
 #
@@ -442,7 +443,7 @@ viz.show(figure, alt="Above: three scenes with a frame around each object. Below
 
 # %% [markdown]
 # **What to see:** the objects are turned, mirrored, scaled, and may overlap a little. The background is speckled.
-# It is a toy world, but not a tidy one: the number 64 · 64 · 3 of your first exercise hides exactly this. The lower row
+# It is a toy world, but not a tidy one. None of this can be read off the 64 · 64 · 3 numbers at a glance. The lower row
 # shows one scene at three settings of difficulty. When an experiment works on one setting, you can ask at once whether
 # it survives the next.
 #
@@ -640,7 +641,8 @@ viz.show(figure, alt="Left: dots step down the side of a valley. Right: the loss
 # %%
 best = (words @ letters / (words @ words)).item()  # where the slope is 0
 claim("learned weight, letters per word", ways["good: 0.005"][-1], near=best, tolerance=0.01)
-assert falling["too small: 0.0002"][-1] > 10 * falling["good: 0.005"][-1]  # not halfway down
+halfway = (falling["good: 0.005"][0] + falling["good: 0.005"][-1]) / 2
+assert falling["too small: 0.0002"][-1] > halfway  # which it has not reached
 assert falling["too large: 0.02"][-1] > falling["too large: 0.02"][0]  # worse than at the start
 
 # %% [markdown]
@@ -846,13 +848,13 @@ viz.curves(smooth, ylabel="loss", baseline={"a coin": math.log(2)}, ax=left)
 viz.bars(shares, ylabel="share of right answers", baseline={"a coin": 0.5}, ax=middle)
 viz.show(
     figure,
-    alt="Left: three training curves stay at the loss of a coin, that of the multiplying model falls far below it. "
+    alt="Left: three training curves end at the loss of a coin, that of the multiplying model falls far below it. "
     "Right: sentence only and picture only are right in one half, added near one half, multiplied far above.",
 )
 
 # %% [markdown]
 # **What to see:** reading alone and seeing alone are at one half *exactly*, as your exercise says they must be.
-# Adding both scores does not help much. The product does. Nothing about the data was changed between the bars: only
+# Adding both scores does not help. The product does. Nothing about the data was changed between the bars: only
 # whether the two halves can talk to each other.
 
 # %%
@@ -867,13 +869,12 @@ claim("share of right answers, multiplied", right["multiplied"].float().mean(), 
 # ### What did it learn?
 #
 # A high number is not yet knowledge. All blocks above put both scenes on the *same* background color. Was that
-# necessary? Train the multiplying model once more, on blocks of any two scenes. Half as many steps are enough to
-# see what happens. Then test it twice: on blocks made in the same careless way, and on ours.
+# necessary? Train the multiplying model once more, with as many steps, on blocks of any two scenes. Then test it twice: on blocks made in the same careless way, and on ours.
 
 # %%
 loose = make_blocks(by_budget(smoke=500, standard=8000), "train", rounds=4, same_background=False)
 loose_test = make_blocks(1000, "test", rounds=1, same_background=False)
-careless, _ = train_judge("multiplied", loose, steps // 2)
+careless, _ = train_judge("multiplied", loose, steps)
 on_its_own, on_ours = measure(careless, loose_test).float().mean(), measure(careless, test).float().mean()
 
 claim("share of right answers, any two backgrounds", on_its_own, at_least=0.85)
@@ -911,9 +912,9 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** the wrong answers are not random. In some, one word is wrong and the others outvote it, because
-# the model adds up the evidence of all words. In others, the colors of one thing pass for another thing, or a small
-# thing is overlooked. And one weakness you cannot see here: the model treats a sentence as a bag of words. Read it
+# **What to see:** the wrong answers are not random. All four here are of one kind: the sentence is true, and the model says
+# *false*. Each names a small thing, whose words find no patch that fits well enough. The opposite error is possible, too:
+# the model adds up the evidence of all words, so several right words can outvote a wrong one. And one weakness you cannot see here: the model treats a sentence as a bag of words. Read it
 # a sentence backwards, and it does not notice.
 
 # %%
@@ -960,8 +961,9 @@ viz.show(
 
 # %% [markdown]
 # **What to see:** rows are pictures, columns are sentences. The right partner is on the diagonal, so a perfect
-# model has a blue diagonal and brown everywhere else. This one comes near: the palest cells off the diagonal, with scores
-# near 0, are the wrong sentences that it almost believes. Eight are few. With one hundred pictures and one hundred sentences, a blind
+# model has a blue diagonal and brown everywhere else. This one comes near: in each row the highest score is on the
+# diagonal. As a judge it errs all the same: each blue cell off the diagonal is a wrong sentence that it believes, and a
+# brown one on it a right sentence that it does not. Ranking is easier than judging. Eight are few. With one hundred pictures and one hundred sentences, a blind
 # guess finds the right one once in a hundred times.
 
 # %%
@@ -995,7 +997,7 @@ check("00-best-sentence", best_sentence)
 # guess: will it say *I do not know*?
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from mmcourse.datasets import lexicon
 
 squares = torch.stack([square(photo.image, 64) for photo in photos.values()])
@@ -1003,7 +1005,8 @@ nouns = [noun.name for noun in lexicon()]
 with torch.no_grad():
     table = judges["multiplied"](squares[None], encode([f"a {noun}" for noun in nouns])[None])[0]  # (photo, noun)
 chosen = table.argmax(dim=1)
-assert ((chosen >= 0) & (chosen < len(nouns))).all()  # there is no way to say “none of these”
+best = table.max(dim=1).values
+print(f"of {len(best)} photographs, {int((best > 0).sum())} get a noun that the judge calls true")
 
 viz.show(
     viz.gallery(squares, [f"“a {nouns[i]}”" for i in chosen], columns=4),
@@ -1011,8 +1014,9 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** it names something every time, and nothing in its answer says that it has never seen a
-# photograph. That is domain shift, and it is silent too. Pretrained networks, from chapter 04 on, have seen
+# **What to see:** it names something every time, because we ask for the highest score. The score itself could say *no*
+# (below 0); the line above the pictures counts how often it does not. Nothing in a high score says that the model has
+# never seen a photograph. That is domain shift, and it is silent too. Pretrained networks, from chapter 04 on, have seen
 # millions of photographs. They shift the border. They do not remove it.
 #
 # ### At scale
@@ -1043,7 +1047,7 @@ viz.show(
 # **Open project** ★★★ · *Bring your own world.* Take ten photographs of things on your desk. Write two true
 # sentences for each into `metadata.jsonl`, and load them with `ImageFolder`. Then build blocks of four as above, by
 # hand. Which sentences can you exchange without making them true by accident? What does that tell you about the
-# price of good data? Keep the folder: it becomes your test set in chapters 04, 08 and 10.
+# price of good data? Keep the folder and let it grow: the open projects of chapters 04, 08 and 10 ask for pictures of your own.
 #
 # ## 5 · How this course works
 #
@@ -1095,7 +1099,8 @@ viz.show(
 #
 # **Do I need a GPU?** No.
 #
-# **May I use the pictures?** Yes. The drawings are OpenMoji's, CC BY-SA 4.0: give credit and share alike.
+# **May I use the pictures?** The drawings, yes: they are OpenMoji's, CC BY-SA 4.0, so give credit and share alike. Each
+# photograph has a licence of its own, and one (the motorcycle) states none: use it here, and do not pass it on.
 # `data/README.md` says it for every part.
 #
 # ## 7 · Where to read on
@@ -1128,28 +1133,27 @@ viz.show(
 #
 # ## 8 · The map
 #
-# | | chapter | you build by hand | the experiment | |
-# |---|---|---|---|---|
-# | 00 | [Start here](00_start_here.ipynb) | a model that judges whether a sentence is true of a picture | reading alone and seeing alone stay at chance, both together do not | here |
-# | 01 | [Attention](01_attention.ipynb) | scaled dot product, masks, heads, positions, the transformer block | recall and reversal, which averaging cannot do | here |
-# | 02 | [Cross-entropy](02_cross_entropy.ipynb) | softmax, log-sum-exp, the loss and its gradient | training by the gradient that you derived yourself | here |
-# | 03 | [A tiny language model](03_tiny_language_model.ipynb) | byte-pair encoding, bigram, GPT, sampling | its loss approaches the exact entropy of the grammar | here |
-# | 04 | [Pictures to features](04_pictures_to_features.ipynb) | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce | here |
-# | 05 | [Words to features](05_words_to_features.ipynb) | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights | here |
-# | 06 | [Fusion by MLP](06_fusion_by_mlp.ipynb) | early, late, gated and bilinear fusion | tasks that no single modality can solve | here |
-# | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where a pooled picture fails | here |
-# | 08 | [Contrastive pretraining](08_contrastive_pretraining.ipynb) | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen; a bag of words and its cure | here |
-# | 09 | [Captioning](09_captioning.ipynb) | teacher forcing, greedy and beam search, BLEU, ROUGE-L and CIDEr | every caption decided by exact truth, where the scores are blind | here |
-# | 10 | [Visual question answering](10_visual_question_answering.ipynb) | choosing and writing answers, two experts, risk and coverage | how far the question alone gets; a prior turned round | here |
-# | 11 | [Retrieval](11_retrieval.ipynb) | exact search, k-means, inverted lists, product quantization | a million vectors: nearly all neighbors found while looking at one in a hundred | here |
-# | 12 | [Text to image](12_text_to_image.ipynb) | flow matching, samplers and their order, guidance | an independent judge looks for the object that was asked for | here |
-# | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly | here |
-# | 14 | [Looking inside](14_looking_inside.ipynb) | Grad-CAM, rollout, occlusion | explanations scored against true masks | here |
-# | 15 | [Small and fast, big and wide](15_small_and_wide.ipynb) | quantization, pruning, distillation | accuracy against size; a scaling law above a known entropy | here |
-# | 16 | [Sound, video, and your own project](16_sound_video_and_your_project.ipynb) | spectrogram, mel bands, attention over time | a moving scene described; what one frame cannot say | here |
+# | | chapter | you build by hand | the experiment |
+# |---|---|---|---|
+# | 00 | [Start here](00_start_here.ipynb) | a model that judges whether a sentence is true of a picture | reading alone and seeing alone stay at chance, both together do not |
+# | 01 | [Attention](01_attention.ipynb) | scaled dot product, masks, heads, positions, the transformer block | recall and reversal, which averaging cannot do |
+# | 02 | [Cross-entropy](02_cross_entropy.ipynb) | softmax, log-sum-exp, the loss and its gradient | training by the gradient that you derived yourself |
+# | 03 | [A tiny language model](03_tiny_language_model.ipynb) | byte-pair encoding, bigram, GPT, sampling | its loss approaches the exact entropy of the grammar |
+# | 04 | [Pictures to features](04_pictures_to_features.ipynb) | convolution, a small CNN, patches and a ViT | hand-made, learned and pretrained features as labels grow scarce |
+# | 05 | [Words to features](05_words_to_features.ipynb) | WordPiece, masked language model, BERT encoder | your encoder with MiniLM's real weights |
+# | 06 | [Fusion by MLP](06_fusion_by_mlp.ipynb) | early, late, gated and bilinear fusion | tasks that no single modality can solve |
+# | 07 | [Fusion by attention](07_fusion_by_attention.ipynb) | cross-attention, co-attention | relations, where a pooled picture fails |
+# | 08 | [Contrastive pretraining](08_contrastive_pretraining.ipynb) | InfoNCE, temperature, SigLIP loss | zero-shot on concepts never seen; a bag of words and its cure |
+# | 09 | [Captioning](09_captioning.ipynb) | teacher forcing, greedy and beam search, BLEU, ROUGE-L and CIDEr | every caption decided by exact truth, where the scores are blind |
+# | 10 | [Visual question answering](10_visual_question_answering.ipynb) | choosing and writing answers, two experts, risk and coverage | how far the question alone gets; a prior turned round |
+# | 11 | [Retrieval](11_retrieval.ipynb) | exact search, k-means, inverted lists, product quantization | a million vectors: nearly all neighbors found while looking at one in a hundred |
+# | 12 | [Text to image](12_text_to_image.ipynb) | flow matching, samplers and their order, guidance | an independent judge looks for the object that was asked for |
+# | 13 | [A language model that sees](13_a_language_model_that_sees.ipynb) | projector, visual prefix, LoRA | hallucination measured exactly |
+# | 14 | [Looking inside](14_looking_inside.ipynb) | Grad-CAM, rollout, occlusion | explanations scored against true masks |
+# | 15 | [Small and fast, big and wide](15_small_and_wide.ipynb) | quantization, pruning, distillation | accuracy against size; a scaling law above a known entropy |
+# | 16 | [Sound, video, and your own project](16_sound_video_and_your_project.ipynb) | spectrogram, mel bands, attention over time | a moving scene described; what one frame cannot say |
 #
-# Each of them stands on its own: you can stop after any of
-# them and have learned something whole.
+# Each of them comes to an end of its own: you can stop after any of them and have learned something whole.
 #
 # Which chapter needs which? The next cell reads it from the first lines of the chapters.
 
@@ -1180,7 +1184,7 @@ viz.show(figure, alt=f"The chapters from top to bottom, with arrows to each from
 
 # %% [markdown]
 # **What to see:** for a chapter you need everything from which arrows lead to it, directly or over others, and nothing
-# else. The colors are those of the diagram in section 1: text, image, fusion, tasks. Chapters side by side can be read
+# else. The colors are those of the diagram in section 1: text, image, fusion, tasks; white is what serves all of them. Chapters side by side can be read
 # in any order.
 #
 # ## 9 · Ask yourself

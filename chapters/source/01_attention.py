@@ -60,8 +60,9 @@ generator = open_chapter(1)
 # > *The animal didn't cross the street because **it** was too tired.*
 #
 # What does "it" mean? You know it is the animal, and you did not have to think. A network that reads one word at a time
-# has to fetch that answer from six words back. Below, a real trained network (MiniLM, six layers) shows where one of
-# its parts looks when it arrives at "it".
+# has to fetch that answer from six words back. Below, a real trained network (MiniLM) shows where one of
+# its parts looks when it arrives at "it". The network has 6 layers, each with 12 such parts, called heads (section 5). This
+# one of the 72 was picked for the picture, because it looks at the animal; others look elsewhere.
 #
 # It came with the course, so nothing is downloaded. The next function reads a sentence and returns its tokens and all
 # attention weights: 6 layers, 12 heads, one row for each token.
@@ -122,7 +123,7 @@ print(legs["cat"], legs.get("kitten"))
 # %%
 keys = 2 * torch.eye(4)  # one channel each: cat is furry, hen is winged, fish swims, car has wheels
 values = torch.tensor([[4.0], [2.0], [0.0], [0.0]])  # legs
-query = torch.tensor([1.5, 0.5, 0.0, 0.0])  # a kitten: furry, and a little like a hen in size
+query = torch.tensor([1.5, 0.5, 0.0, 0.0])  # a kitten: furry; the 0.5 on "winged" makes it a little like a hen
 
 scores = []
 for key in keys:
@@ -292,7 +293,7 @@ for size in sizes:
 assert all(abs(variance / size - 1) < 0.05 for size, variance in zip(sizes, variances, strict=True))
 
 # %% [markdown]
-# The law holds at every size within 5 percent; 20,000 draws cannot measure it much more exactly.
+# The law holds at every size within 5 percent. (The chance error of a variance from 20,000 draws is about 1 percent.)
 #
 # **What do large scores do to softmax?** They push it into a corner. To see how much the weights still respond to a change
 # of the scores, take the derivative. With $p_i = e^{z_i}/Z$ and $Z=\sum_m e^{z_m}$:
@@ -426,8 +427,10 @@ check("01-softmax-backward", softmax_backward)
 #
 # ### BEGIN SOLUTION
 # The learned matrices can shrink by themselves, so the network can reach the same function: a factor of 1/8 on $W_Q$ replaces √64.
-# In the first steps, however, scores have standard deviation 8, softmax sits in its corner, and hardly any gradient reaches
-# $W_Q$ and $W_K$; they move slowly until the scores have become smaller. With variance 4 each product $q_ck_c$ has variance 16, so
+# In the first steps, however, scores have standard deviation 8, and many rows of softmax sit near a corner: one key, chosen by
+# chance, takes nearly all the weight. Hardly any gradient passes through such a row, and a large one through a row in which two
+# keys tie, as the scores are not divided by 8. So learning begins from hard choices that mean nothing, and is uneven until
+# the scores have become smaller. With variance 4 each product $q_ck_c$ has variance 16, so
 # the dot product has standard deviation $4\sqrt d$, and the right factor is $1/(4\sqrt d)$. This is why layers normalize
 # their inputs and why weights are initialized with care: √d alone assumes variance 1.
 # ### END SOLUTION
@@ -673,8 +676,8 @@ print("tokens shuffled before the layer or after it: the same")
 # cosine is even. But to go three places back turns each pair of channels by a fixed angle: $e_{t-3}=R\,e_t$ with one matrix $R$
 # for all $t$. A head whose query map holds $R$ looks three places back.
 #
-# Many newer models turn queries and keys by an angle instead of adding something. The dot product of two turned vectors
-# depends on the distance, too; the second cell below tries it.
+# Many newer models turn queries and keys by an angle instead of adding something. Beside the contents, the dot product of two
+# turned vectors depends on how far apart their places are, and here also on which comes first; the second cell below tries it.
 #
 # **rotary positions**（旋转位置编码）: positions that are given by rotating pairs of channels of queries and keys.
 
@@ -716,7 +719,7 @@ print("the score at places 5 and 2 is the one at 105 and 102")
 # Attention moves information *between* tokens. To work on it *inside* each token, a small network follows. Two more parts
 # make deep stacks trainable:
 #
-# - **feed-forward network**（前馈网络）: two linear maps with a bend between them, applied to each token alone.
+# - **feed-forward network**（前馈网络）: two linear maps with a function between them that is no straight line (here GELU), applied to each token alone.
 # - **residual connection**（残差连接）: a path that adds the input of a part to its output, so that a part only has to learn
 #   the change.
 # - **layer normalization**（层归一化）: bringing the channels of each token to mean 0 and variance 1, followed by a learned scale and
@@ -787,7 +790,7 @@ claim("largest difference to nn.TransformerEncoderLayer", largest, at_most=1e-10
 # six values there are, but not which key each came with. All six are equally likely: it is right in 1 of 6 cases.
 #
 # One training loop serves the whole chapter: draw a batch, compare with the answer, take a step. Both models get the same
-# number of steps and the same data.
+# number of steps, and fresh pairs from the same source.
 
 # %%
 pairs, key_count, value_count = 6, 16, 10
@@ -847,7 +850,7 @@ recall_losses = {
 }
 viz.show(
     viz.curves(recall_losses, xlabel="step", ylabel="loss", baseline={"one of six: log 6": math.log(pairs)}),
-    alt="Loss over steps: attention falls to zero, mean pooling stays at the line log 6.",
+    alt="Loss over steps: attention falls to zero within 100 steps; mean pooling comes down slowly to the line log 6.",
 )
 claim("recall accuracy with attention", accuracy(with_attention, recall_batch), at_least=0.95)
 claim("recall accuracy with mean pooling (one of six is 0.17)", accuracy(with_mean, recall_batch), at_most=0.22)
@@ -963,7 +966,7 @@ claim("reversal accuracy, attention with positions", scores["with positions"], a
 claim("reversal accuracy", {name: scores[name] for name in ("no positions", "mean pooling")}, at_most=0.22)
 
 # %% [markdown]
-# The full model is right almost always; the two others are stuck at the bound, 0.19. The lesson is in the model without
+# The full model is right almost always; the two others stay a little below the bound, 0.19. The lesson is in the model without
 # positions: it is no better than a mean here. A sequence model needs both, the comparison and the address.
 #
 # Now look inside. `record` runs a model and keeps the attention maps of this pass, by the names of its layers.
@@ -1142,7 +1145,7 @@ assert 0.5 < spread.median() < 2  # the middle one of the 12 heads
 # your anti-diagonal. It works by place, and saturation, the enemy of section 3, is its tool: its scores are so large
 # that almost all weight falls on one key.
 #
-# So √d does what section 3 promised, and no more. Most heads of this layer have scores with a spread near 1. This one was
+# So √d does what section 3 promised, and no more. The middle one of the twelve heads of this layer has scores with a spread between 0.5 and 2. This one was
 # trained away from it, because its job is to be hard.
 #
 # **Is "it" understood?** Section 1 showed the head that finds *animal*. Test the claim like a scientist: change one word, so
@@ -1168,7 +1171,7 @@ assert lead > 0.05  # all the same
 
 # %% [markdown]
 # **What to see:** with *wide* the weight on *animal* falls and that on *street* rises, in the right direction. But *animal* still leads. The head
-# favors the noun, not the truth. An attention map shows where a head *reads*, not what the network *concludes*; other heads and layers may
+# leans to *animal* even where that is wrong. An attention map shows where a head *reads*, not what the network *concludes*; other heads and layers may
 # overrule it. Chapter 14 asks what counts as an explanation.
 #
 # **The same on a picture.** A photograph becomes tokens when you cut it into patches.
@@ -1211,7 +1214,7 @@ widgets.explore(
 
 # %% [markdown]
 # **What to see:** in row 8 the coffee finds more coffee, and wood of the same brown. Move on: in row 13 the saucer finds the
-# saucer, in row 1 the rim finds the rim. Color is all these features know, but `attention` has not changed: tokens are tokens. Chapter 04 learns better features, and chapter 07 lets *words* ask
+# saucer, in row 1 the rim finds the rim. Color and how much it varies are all these features know, but `attention` has not changed: tokens are tokens. Chapter 04 learns better features, and chapter 07 lets *words* ask
 # the patches.
 #
 # ## 12 · At scale: the price of looking everywhere
@@ -1273,8 +1276,8 @@ claim("exponent of the explicit time", slope, at_least=1.3)
 
 # %% [markdown]
 # **What to see:** on doubly logarithmic axes a power law is a straight line and its exponent the slope. Twice the tokens, four
-# times the memory, exactly. The time follows, less exactly: short runs pay a fixed price, and long ones pay extra when the
-# weights no longer fit into the processor's cache. The fused kernel does the same multiplications and saves the memory.
+# times the memory, exactly. The time follows, less exactly: short runs pay a fixed price, and the longest pays
+# more than four times, probably because its weights no longer fit into the processor's cache. The fused kernel does the same multiplications and saves the memory.
 #
 # **What the real systems do about it**
 #
@@ -1285,7 +1288,7 @@ claim("exponent of the explicit time", slope, at_least=1.3)
 # | Multi-query attention: all heads share one key and value head | cache smaller by a factor H | Shazeer, 2019 |
 # | Grouped-query attention: groups of heads share them | a middle way | Ainslie et al., *EMNLP* 2023 |
 #
-# Context lengths grew with them: 512 tokens in BERT (2019), 1,024 in GPT-2 (2019), 2,048 in GPT-3 (2020), 4,096 in Llama 2 (2023), 8,192 in the
+# Context lengths grew in these years: 512 tokens in BERT (2019), 1,024 in GPT-2 (2019), 2,048 in GPT-3 (2020), 4,096 in Llama 2 (2023), 8,192 in the
 # first Llama 3 (2024).
 #
 # **key–value cache**（键值缓存）: the stored keys and values of all earlier tokens, so that a new token computes only its own.
@@ -1319,7 +1322,8 @@ with torch.no_grad():
 print("token by token equals all at once")
 
 # %% [markdown]
-# **One GPU, many GPUs.** On one GPU nothing in this chapter's code changes: `fit` takes model and data there. In half precision
+# **One GPU, many GPUs.** The loop `train` of this chapter stays on the CPU: its models are too small to gain from a card. From
+# chapter 03 on, `fit` takes model and data to the GPU. In half precision
 # the fused kernel becomes FlashAttention where the card supports it; in float32 PyTorch takes another one. On many, long texts are cut among the cards and keys and values travel round in
 # a ring (Liu, Zaharia, Abbeel, *Ring attention*, 2023), or the heads are shared out, as they do not need each other until the last map.
 #
@@ -1353,10 +1357,10 @@ quiz(
         "Each head has 256 / 4 = 64 channels, and √64 = 8. The head size counts, not the width.",
     ),
     Question(
-        "The training loss of a language model falls below the entropy of its texts. What do you do first?",
+        "On fresh texts, a language model's loss is far below their entropy. What do you do first?",
         ("Publish.", "Train longer.", "Test whether changing a late token changes early outputs."),
         2,
-        "No honest model beats the entropy. A leak of the future is the usual reason, and this test finds it.",
+        "On fresh texts no honest model beats the entropy. A leak of the future is the first suspect; this test finds it.",
     ),
     Question(
         "You double the number of heads and keep the width. How does the number of parameters change?",

@@ -104,7 +104,8 @@ viz.show(
 claim("surprise that a long memory saves at the repeated noun", one_word[5] - all_words[5], at_least=3)
 
 # %% [markdown]
-# **What to see:** most words are nearly free. The first noun is costly for both. The second is costly only for
+# **What to see:** for the reader who remembers all words, four of the seven are free. The first noun is costly for both. The
+# second is costly only for
 # whoever has forgotten the first: after *another*, the noun must come again.
 #
 # Add up the blue bars and you have the surprise of the whole caption. That is the chain rule, and it is all of language
@@ -466,7 +467,7 @@ for text in by_bigram[:4]:
 claim("share of its captions that the grammar can draw", possible(by_bigram), at_most=0.5)
 
 # %% [markdown]
-# Each pair of words is right and the whole is not. Why not count longer beginnings? Because their number explodes:
+# Each pair of words is right and the whole mostly is not. Why not count longer beginnings? Because their number explodes:
 # with 164 tokens there are 4.4 million triples and 723 million quadruples, and most of them you will never see.
 # Counting cannot share what it learns about *a cat* with *a dog*. A network can.
 #
@@ -702,8 +703,8 @@ claim("weight from “another” to the noun", stacked[best, row, column], at_le
 # %% [markdown]
 # **What to see:** every dot is the model at one moment of its training, asked on captions with *another* in them. For a
 # quarter of the training, the shelf, it knows no more about the noun than the bigram. Then the surprise falls, over several
-# hundred steps, to almost nothing. This is the second fall: the model has learned to *look back* and copy, for all nouns at once. The map shows where
-# it looks: the row of *another* lights up at the first noun. Nobody told the model about nouns; the entropy asked for it.
+# hundred steps, to almost nothing. This is the second fall: the model has learned to *look back* and copy, for all nouns at once. The map shows, of
+# the eight heads, the one that looks there most: its row of *another* lights up at the first noun. Nobody told the model about nouns; the entropy asked for it.
 #
 # **What is the rest of the gap?** Let the GPT write 1,000 captions and sort them in three heaps: those that the
 # grammar draws; sentences that are well formed but never drawn; and texts that are no sentences. The second heap is the
@@ -771,7 +772,7 @@ claim("share of the gap that is wasted on texts never drawn", share, at_least=0.
 # ## 6 · What a longer run buys
 #
 # `mmcourse train tiny-lm` trains the same blocks for about three minutes, never showing a caption twice, from first
-# embeddings that lie further apart. Its result comes with the course.
+# embeddings that lie further apart, and with smaller steps. Its result comes with the course.
 
 # %%
 from mmcourse.recipes import load_trained
@@ -792,10 +793,9 @@ gain = longer_shares[HEAPS[0]] - shares[HEAPS[0]]
 claim("share drawn by the grammar, longer training minus this one's", gain, at_least=0.03)
 
 # %% [markdown]
-# Below one percent, and more of what it writes is drawn by the grammar. The same blocks, more captions, a wider start, and
-# what was missing has largely been learned. So the limit was training, not size. Without the exact entropy nobody could
-# have said that: a loss
-# alone does not tell what remains to be won.
+# Below one percent, and more of what it writes is drawn by the grammar. The same blocks, more captions, a wider start, smaller steps,
+# and what was missing has largely been learned. So the limit was training, not size. Without the exact entropy nobody could
+# say how much is left: a loss alone does not tell what remains to be won.
 #
 # ## 7 · Writing: greedy, beam, and dice
 #
@@ -819,7 +819,7 @@ likeliest = min(-caption_log_prob(text) for text in val_texts)
 assert by_budget(smoke=True, standard=greedy < beam and abs(likeliest - 7.99) < 0.01)
 
 # %% [markdown]
-# Greedy cannot turn back from an early step; a wide beam finds a text near the true optimum of
+# Greedy cannot turn back from an early step; a wide beam finds a text near the likeliest of the 6,000 validation captions,
 # 7.99 nats, nearly 3 nats more probable than a typical caption. And it finds the same one every time. That is right
 # for translation or captions, where one answer is wanted. To write many *different* texts you need dice, and dice
 # have knobs.
@@ -915,12 +915,12 @@ assert by_budget(smoke=True, standard=hits / (len(written) * 40) < 0.05)
 print(f"true of a given picture: {hits / (len(written) * 40):.2f} of the captions")
 
 # %% [markdown]
-# **What to see:** below temperature 1 the texts begin to repeat, above it the sentences break. Near 1 both shares
-# are high, since this model is nearly perfect; a weaker one has no such place. The filter moves the break away, because it
-# removes the tail: a hundred tokens with a tiny chance each, and a dozen draws a sentence. One of them *will* come up.
+# **What to see:** well below temperature 1 the texts begin to repeat, above it the sentences break. From 0.8 to 1 both shares
+# are high. The filter moves the break away, because it removes the tail: a hundred tokens with a small chance each, and
+# about eight draws a caption. The hotter the dice, the surer that one of them comes up.
 #
-# And is any of it *true*? Held against forty pictures, next to none of the thousand captions: the model has never seen a
-# picture. It knows what captions *sound* like. Chapter 09 gives it eyes.
+# And is any of it *true*? Hold each of the thousand captions against each of forty pictures: next to none of these pairs fit.
+# The model has never seen a picture. It knows what captions *sound* like. Chapter 09 gives it eyes.
 #
 # ## 8 · The key–value cache
 #
@@ -932,7 +932,8 @@ print(f"true of a given picture: {hits / (len(written) * 40):.2f} of the caption
 #
 # *Goal: let a new token attend to all earlier ones without computing them again. About 15 minutes.*
 #
-# One head. `x` (1, C) is the new token, `keys` and `values` (S, D) belong to the earlier ones, S may be 0. Return the
+# One head, with the scaled attention of chapter 01 (scores divided by √D). `x` (1, C) is the new token, `W_q`, `W_k` and `W_v`
+# are (C, D), `keys` and `values` (S, D) belong to the earlier ones, S may be 0. Return the
 # output (1, D), the grown keys and the grown values (S + 1, D).
 
 
@@ -1220,8 +1221,9 @@ claim("surprise above the better reader, in nats", above, at_most=0.15)
 # probability, from which everything follows. No masked model gives that. Mind the loss numbers: BERT's training loss is
 # a mean over *hidden* tokens, and cannot be compared with 1.3702.
 #
-# **What BERT cannot do** is write. Give it a row of nine places, all hidden, and draw all words at once; each fits
-# its place, not its neighbors.
+# **What BERT was not made for** is writing. Give it a row of nine places, all hidden, and draw all words at once; each fits
+# its place, not its neighbors. (It also never saw a row with so many holes. Filling the places one after the other, again and
+# again, does better: Wang, Cho, *BERT has a mouth, and it must speak*, 2019. The GPT needs no such detour.)
 
 # %%
 blank = torch.full((300, 9), mask_id)
@@ -1316,14 +1318,15 @@ viz.show(figure, alt="The loss on training names keeps falling, the loss on unse
 lowest = min(curves["unseen names"])
 on_captions = mean_loss(gpt, val_x, val_y) - mean_loss(gpt, x[:6000], y[:6000])
 on_names = curves["unseen names"][-1] - curves["names seen in training"][-1]
-claim("gap between unseen and seen, on names minus on captions,", on_names - abs(on_captions), at_least=0.4)
+claim("gap between unseen and seen, on names minus on captions", on_names - abs(on_captions), at_least=0.4)
 assert by_budget(smoke=True, standard=abs(on_captions) < 0.03)
 claim("gain over the bigram at best", a_character["byte pairs"] - lowest, at_least=0.0, at_most=0.2)
 
 # %% [markdown]
 # **What to see:** on captions, training and validation loss were one. Here they part after a few passes: the model
 # begins to learn the names *by heart*, and what it learns about English is little, at best a few hundredths better
-# than counting pairs. With 1,290 names there is no more to be had.
+# than counting pairs. (Even that is too kind: the best step was picked on these very names.) This model gets no more out of
+# 1,290 names; the open project asks whether another one does.
 #
 # Does it repeat its training text? Give it the first half of a name, and let it go on, greedily.
 
@@ -1365,8 +1368,8 @@ assert round(30.84e6 * 2 / 1e6) == 62  # million dollars
 
 # %% [markdown]
 # GPT-3 saw fewer than 2 tokens a parameter. Hoffmann et al. (2022,
-# *Chinchilla*) found that for a given cost about 20 are best. Today's models see far more, since a small model that
-# is trained for longer is cheaper to *use*. Ours saw 9, and section 6 showed what more of them bought.
+# *Chinchilla*) found that for a given cost about 20 are best. Later models see more (29 and 39 in the table), and small ones
+# far more, since a small model that is trained for longer is cheaper to *use*. Ours saw 9, and section 6 showed what more of them bought.
 #
 # GPT-2 (2019) had 1.5 billion parameters and 40 GB of text. By its model card, Llama 3.1 405B took 30.8 million hours
 # on H100 cards; at two dollars an hour (an assumed price), that is about 60 million dollars, for one run.
@@ -1379,7 +1382,8 @@ assert round(30.84e6 * 2 / 1e6) == 62  # million dollars
 # | Shard weights, gradients and optimizer state | Rajbhandari et al., *ZeRO*, 2020 |
 # | Serve many users: cut the cache into pages | Kwon et al., *PagedAttention*, 2023 |
 #
-# **One GPU** changes nothing in this code: `.to("cuda")` on model and batches, and `fit` turns to half precision.
+# **One GPU** changes nothing in this code: `fit` takes model and batches there, computes in half precision, and brings the
+# model back.
 # Take larger batches, or the card waits. **On many**, each gets its share of the batch; chapter 15 does it.
 #
 # ## 13 · Open project
@@ -1438,8 +1442,8 @@ quiz(
 # %% [markdown]
 # ## Summary
 #
-# - A language model multiplies chances along the text; its loss is the surprise a token, and it cannot fall below the
-#   entropy.
+# - A language model multiplies chances along the text; its loss is the surprise a token, and on fresh text it cannot be
+#   expected to fall below the entropy.
 # - Byte-pair encoding merges frequent neighbors. Nothing is unknown, and frequent words cost one token.
 # - Unigram 3.55, bigram 1.84, GPT below 1.03 times 1.3702; longer training within one percent. The rest was rules,
 #   not luck.

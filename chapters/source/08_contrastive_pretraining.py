@@ -167,7 +167,7 @@ check("08-similarity", similarities)
 # $$\ell_i^{\,I\to T}=-\log p_{ii},\qquad p_{ij}=\frac{e^{s_{ij}}}{\sum_{k}e^{s_{ik}}}$$
 #
 # Column $i$ is a classification, too: *which of these $N$ pictures belongs to text $i$?* Its probabilities $q_{ij}$
-# come from a softmax over the rows. The loss is the mean of both, over all pairs:
+# sum to 1 down a column: $q_{ij}=e^{s_{ij}}/\sum_k e^{s_{kj}}$. The loss is the mean of both, over all pairs:
 #
 # $$L=\frac1{2N}\sum_i\big(-\log p_{ii}-\log q_{ii}\big)$$
 #
@@ -230,8 +230,9 @@ claim(
 )
 
 # %% [markdown]
-# Two numbers to know by heart. A model that knows nothing gives all logits the same value, so $p_{ii}=1/N$ and the loss
-# is $\log N$. And because a picture chooses among $N$ texts only, the loss says nothing about the next thousand: with
+# One number to know by heart. A model that gives all logits the same value has $p_{ii}=1/N$, and the loss is $\log N$. (An
+# untrained model at scale 14 guesses, and is sure of it: its loss starts a little above.)
+# And because a picture chooses among $N$ texts only, the loss says nothing about the next thousand: with
 # $N=2$ it is easy to be right.
 #
 # ## 4 · Temperature
@@ -262,7 +263,8 @@ widgets.explore(
 
 # %% [markdown]
 # **What to see:** at scale 10 the text at 0.55 pushes hardest and the last four hardly at all. Slide to 1: everybody
-# pushes alike, and the loss stays near $\log 8$ although the own text is already in the lead. Slide to 60: only one
+# pushes, the farthest still 0.4 times as hard as the nearest, and the loss stays as high as 1.69 ($\log 8$ is 2.08)
+# although the own text is already in the lead. Slide to 60: only one
 # rival is left. If that one is a mislabeled pair, the model learns from nothing else.
 #
 # Nobody has to choose: the scale is learned with the rest, as $s=e^{t}$ so that it stays positive.
@@ -448,7 +450,7 @@ viz.curves(
 )  # fmt: skip
 viz.show(
     figure,
-    alt="Left the training loss falls from log 256 to near zero; right recall at 1 and 10 are nearly level from step 10 on.",
+    alt="Left the training loss falls from a little above log 256 to about 0.2; right recall at 10 and at 1 rise a little until step 50 and are level after that.",
 )
 claim("recall@10 before training", untrained[10], at_most=0.15)
 claim("recall@10 after training", curve["recall@10"][-1], at_least=0.5)
@@ -464,7 +466,9 @@ claim("recall@10 after training", curve["recall@10"][-1], at_least=0.5)
 #
 # From these likenesses a ridge regression, solved in closed form, guesses the text vector. That guess is what the
 # picture tower reads. For a training drawing the guess would be too good, as it was fitted to its own name; so each
-# gets the guess of a regression that has not seen it. For ridge regression that is one formula, with $\hat Y=HY$:
+# gets the guess of a regression that has not seen it. For ridge regression that is one formula. $K$ is the table of
+# likenesses of the training drawings among themselves, $Y$ holds their text vectors as rows, $\lambda=0.3$ is the strength
+# of the ridge, and the guesses are $\hat Y=HY$:
 #
 # $$\hat y_i^{(-i)}=y_i-\frac{y_i-\hat y_i}{1-H_{ii}},\qquad H=K(K+\lambda I)^{-1}.$$
 
@@ -572,12 +576,15 @@ viz.show(
     alt="Recall at 1, 5 and 10 on the test concepts for two projections, regression on likeness, and contrast on likeness.",
 )
 found = results["likeness, contrast"]
-claim("recall@1, concepts never seen", found[1], at_least=0.25)
+claim("recall@1, concepts never seen", found[1], at_least=0.2)
 claim("recall@10, concepts never seen", found[10], at_least=0.6)
 
 # %% [markdown]
-# About one name in four finds its drawing at once among 250, and six in ten among the first ten. Neither the drawing nor
-# the name was in training. Look at some answers: the name above, the drawing that came first below it.
+# About one name in four finds its drawing at once among 250, and almost two in three among the first ten. Neither the
+# drawing nor the name was in training. But look at the rival: regression alone does as well (0.27 against 0.26 at the
+# first place, 0.62 against 0.65 among the first ten; with 250 names these differences are too small to tell). What
+# carries this search is the likeness with its few degrees of freedom; contrast, which starts from there, adds little.
+# Look at some answers: the name above, the drawing that came first below it.
 
 # %%
 table = tables["likeness, contrast"]
@@ -590,12 +597,13 @@ viz.show(
         columns=4,
         correct=(first[shown] == shown).tolist(),
     ),
-    alt="Twelve test names with the drawing that was found first; right ones have a tick, most wrong ones show a relative.",
+    alt="Twelve test names with the drawing that was found first; right ones have a tick, about half of the wrong ones show a relative.",
 )
 
 # %% [markdown]
-# **What to see:** most mistakes are relatives: another face, another clock. The space is arranged by meaning, and the
-# fine print is missing. Names that describe a style or a mood rather than a thing are often beyond it.
+# **What to see:** about half of the mistakes are relatives: a heart for a heart with an arrow, a stopwatch for a timer
+# clock. There the space is arranged by meaning, and the fine print is missing. Others are plainly wrong: a bank card for
+# a ram, a shoe for a long drum.
 #
 # ## 6 · A classifier out of words
 #
@@ -671,8 +679,9 @@ claim("gain of descriptions over bare names", naming["descriptions"] - naming["g
 
 # %% [markdown]
 # **What to see:** the best answer without looking is always the group that is most frequent in the test. The towers name
-# three times as many, from words alone, for drawings of things they have never seen. Saying the same thing in several
-# plain ways is worth a tenth of all drawings.
+# three times as many, from words alone, for drawings of things they have never seen. Naming the kinds of things that a
+# group holds, and not only the group, is worth a tenth of all drawings. How much of that is the averaging alone was not
+# measured.
 #
 # **Against a linear probe.** Chapter 05's linear probe learns from labels. How many labeled drawings a group is a
 # description worth? Train a probe on the same picture vectors, with 2 to 64 labels a group from the training drawings
@@ -720,8 +729,10 @@ claim("zero-shot minus the probe with two labels a group", naming["descriptions"
 claim("probe with 64 labels a group minus zero-shot", middle[-1] - naming["descriptions"], near=0, tolerance=0.06)
 
 # %% [markdown]
-# **What to see:** with two labels a group the probe is far behind the words. It takes 32 to 64 labels a group to
-# catch up. Zero-shot is how to begin when there are no labels, and what labels must beat.
+# **What to see:** with two labels a group the probe is far behind the words. It takes about 32 labels a group to catch up
+# with the descriptions. But these were kept by their accuracy on labeled validation drawings. The bare group names, which
+# need no label at all, reach 0.50, and the probe is there with four labels a group. Zero-shot is how to begin when there
+# are no labels, and what labels must beat.
 #
 # ## 7 · Batch size
 #
@@ -879,7 +890,8 @@ viz.show(
 #
 # Before, the clouds are far apart: the gap is nearly as long as the vectors themselves. Our towers have hardly any, as
 # standardizing takes away both means before anything is learned. CLIP does not do that, and it keeps a gap (Liang et
-# al., 2022): the loss only compares pictures with texts, and a shift of all texts changes no ranking among them.
+# al., 2022): each network puts its vectors into a narrow cone of its own already before training, and the loss at
+# CLIP's low temperature keeps the two cones apart.
 
 # %%
 gap = {name: (left.mean(dim=0) - right.mean(dim=0)).norm().item() for name, (left, right) in spaces.items()}
@@ -916,10 +928,10 @@ claim("names that find their photograph first", (rank == 1).sum(), at_least=3, a
 
 # %% [markdown]
 # **What to see:** chance would be a mean rank of 5.5; here the right photograph is mostly among the first two or three,
-# and for about half of the names it comes first. Not bad for towers that have learned from drawings alone. But only half:
-# this is the **domain shift** of chapter 04. What the regression knows about a camera is what drawings of cameras have in
-# common, black outlines on white, and a dark photograph of a man behind a camera has little of that. A better loss would
-# not help; pairs of the right kind would. CLIP has 400 million.
+# and for half of the names it comes first. Not bad for projections that have learned from drawings alone. But only half:
+# this is the **domain shift** of chapter 04. What the regression knows about a rocket is what drawings of rockets have in
+# common, above all black outlines on white. A thin lit line in the night has little of that, and four other photographs
+# come before it. What is missing is pairs of the right kind. CLIP has 400 million.
 #
 # ## 11 · A bag of words
 #
@@ -984,7 +996,7 @@ tokenizer = WordTokenizer.train([text for scene in scenes["train"].scenes for te
 print(len(tests), "tests, for example:", tests[0][1], "/", tests[0][2])
 
 # %% [markdown]
-# **The first try at a cure** is in every paper on the matter: put the exchanged caption into the batch, as one more
+# **The first try at a cure** is the usual one: put the exchanged caption into the batch, as one more
 # wrong answer.
 #
 # - **hard negative**（困难负样本）: a wrong answer that is nearly right, put among the choices on purpose.
@@ -1063,10 +1075,12 @@ for name, model in pair_models.items():
     claim(f"swapped captions told apart, {name}", swaps[name], near=0.5, tolerance=0.08)
 
 # %% [markdown]
-# Both towers work: they find the right scene among 300 far more often than chance, which is 0.03. And both are blind to
-# the order. The loss cannot be blamed any more, it asks for nothing else in a third of the choices. What is missing is a
-# place where *this word* meets *this patch*. A single vector for the picture would have to hold every pair of things
-# with every relation in advance.
+# Both towers work: they find a right scene among 300 far more often than chance, which is about 0.05 (one and a half
+# scenes are right on average). And both are blind to the order. The question cannot be blamed any more: three captions
+# in ten have a swapped version, and it stands among the choices. Nor is it impossible for one vector: left–right and
+# up–down of 64 things are 128 numbers, as many as the vector has, and "a left of b" could ask for the difference of two
+# of them. But these short runs do not find that way. What would make it easy is a place where *this word* meets *this
+# patch*.
 #
 # **The cure** is chapter 07: let every word look into the picture before anything is pooled.
 #
@@ -1074,7 +1088,8 @@ for name, model in pair_models.items():
 #
 # It cannot be a search engine, as it must run anew for every picture with every text. But it can *judge*. The course's
 # matcher is cross-attention over the same frozen patches, trained on true and false statements from easy to hard
-# (`mmcourse train matcher`, three minutes). It never saw these scenes.
+# (`mmcourse train matcher`, three minutes). It never saw these scenes, but twelve times as many others as the towers: the
+# bars are no fair race yet, the table further down is nearer to one.
 
 # %%
 matcher = load_trained("matcher").model
@@ -1091,8 +1106,9 @@ claim("swapped captions told apart, matcher", swaps["matcher"], at_least=0.9)
 #
 # - **re-ranking**（重排序）: a slow and careful model sorts anew what a fast one has found.
 #
-# In a gallery of 150 scenes, knowing the things is nearly enough. So make it harder: add the mirror image of each scene.
-# Now only a model that tells left from right finds the right one of the two.
+# In this gallery of 150 scenes, make it harder: add the mirror image of each scene. A caption that says *left* or
+# *right*, as two in five do, can be false of the twin, and only a model that tells left from right finds the right one
+# of the two. All other captions are as true of the twin, so there is little to gain for them.
 
 # %%
 from dataclasses import replace
@@ -1124,9 +1140,12 @@ viz.show(
     viz.heat([[row[k] for k in (1, 5, 10)] for row in order.values()], rows=list(order), columns=["@1", "@5", "@10"]),
     alt="Recall at 1, 5 and 10 of the towers alone and after re-ranking ten: recall at 1 rises, recall at 10 stays.",
 )
-claim("gain in recall@1 by re-ranking ten", order["then the matcher"][1] - order["two towers"][1], at_least=0.03)
+claim("gain in recall@1 by re-ranking ten", order["then the matcher"][1] - order["two towers"][1], at_least=0.01)
 
 # %% [markdown]
+# **What to see:** recall@1 rises by a few captions of 150, in one run; recall@10 cannot change, as the same ten are
+# sorted anew. The next table asks with left and right alone, three seeds each, and there the gain is large.
+#
 # **What each cure costs and reaches.** The table comes from runs of their own (`data/make_cures.py`, a quarter of an hour
 # on one core): three seeds each, all behind the same patches, all on the same 4,000 scenes. *Swapped* is the test from
 # above, *recall@1* a search for left/right captions among 500 scenes, and *with twins* among these and their mirror
@@ -1170,8 +1189,10 @@ claim("worst of three matchers, swapped", min(values["matcher alone"]), at_least
 # %% [markdown]
 # **What to see:** swapped captions as negatives move two towers by nothing to speak of, over three seeds. With **late
 # interaction**, a vector for each word and each patch that meet in one product (Khattab and Zaharia, 2020), the same
-# negatives get part of the way, at several times the cost and with a wide spread between seeds. It was stopped after 300
-# steps and was still rising. The matcher tells the captions apart at about the cost of two towers.
+# negatives get part of the way, at three times the training time and with a wide spread between seeds. The matcher learns
+# to tell the captions apart in about the training time of two towers; in a search it costs far more, a run for each pair.
+# No learning rate was tuned, the numbers of steps differ (500, 300 and 900), and only the matcher began with nouns that
+# are the vectors of what they name. So the table says what worked here, not that nothing else could.
 #
 # The row *order only* is a warning. Trained on nothing but swapped pairs, the matcher passes the test almost
 # perfectly, and as a search it is useless: it never had to learn *what* is there. A benchmark of swapped captions alone
@@ -1230,7 +1251,9 @@ n = 256
 print("lowest loss at scale 1:", round(math.log(1 + (n - 1) * math.exp(-1 - 1 / (n - 1))), 2))
 print("lowest loss at scale 14:", f"{math.log(1 + (n - 1) * math.exp(-14 * (1 + 1 / (n - 1)))):.4f}")
 assert round(floor, 2) == 4.55
-claim("last loss of run B above the lowest that scale 1 allows", suspicious.losses[-1] - floor, at_least=0.0)
+claim(
+    "last loss of run B above the lowest that scale 1 allows", suspicious.losses[-1] - floor, at_least=0.0, at_most=0.6
+)
 claim("recall@10 of run A minus that of run B", curve["recall@10"][-1] - found_curve[-1], at_least=0.02)
 
 # %% [markdown]
@@ -1245,8 +1268,9 @@ claim("recall@10 of run A minus that of run B", curve["recall@10"][-1] - found_c
 # | CLIPA-v2 (Li et al., 2023) | about 13 B seen | – | 81.1 % for 10,000 dollars of computing (abstract) |
 # | ARO (Yuksekgonul et al., 2023) | 50,000 tests | – | CLIP and others order captions and relations near chance; hard negatives help in part |
 #
-# Two things carry over from this chapter. *A frozen tower goes a long way*: SigLiT is our section 5 with a better picture
-# tower. And *bags of words stay bags of words*: the last row is our section 11 on photographs.
+# Two things carry over from this chapter. *A frozen tower goes a long way*: SigLiT freezes a far better picture tower and
+# trains the text tower; our section 5 froze both. And *towers trained on pairs alone tend to read bags of words*: the last
+# row is our section 11 on photographs. There hard negatives helped a pretrained CLIP; in our short runs they did not.
 #
 # **A batch over many processes.** Each of $R$ processes computes the features of its own $N/R$ pairs, then all gather all
 # features, so that each can form its rows of the $N\times N$ logits. Gradients must flow back through the gathering; the
@@ -1306,7 +1330,7 @@ claim("relative distance of the gradient in chunks of 16", distance, at_most=1e-
 #    recall@k with the number of pictures beside it.
 # 2. Find the hubs: which drawings come up for the most training names? Subtract from each similarity a share of how well
 #    an item fits its ten best training names. Choose the share on validation; what does it buy on recall@1 and recall@10?
-# 3. The towers know Chinese names of 1,398 glyphs. Which part of this chapter works with MiniLM's English vocabulary, and
+# 3. The collection has Chinese names for 1,398 glyphs. Which part of this chapter works with MiniLM's English vocabulary, and
 #    which does not? What would you have to exchange?
 # 4. Teach the matcher another relation ("inside", "between"), with statements from easy to hard. Which easy kind
 #    prepares it?
@@ -1374,5 +1398,6 @@ quiz(
 # - *CLIPA-v2: scaling CLIP training with 81.1% zero-shot ImageNet accuracy within a $10,000 budget*. Li, Wang, Xie. 2023.
 # - *Mind the gap: understanding the modality gap in multi-modal contrastive representation learning*. Liang et al. NeurIPS 2022.
 # - *When and why vision-language models behave like bags-of-words, and what to do about it?* (ARO). Yuksekgonul et al. ICLR 2023.
+# - *ColBERT: efficient and effective passage search via contextualized late interaction over BERT*. Khattab, Zaharia. SIGIR 2020.
 # - *Align before fuse* (a matching head behind two towers). Li et al. NeurIPS 2021.
 # - *Scaling deep contrastive learning batch size under memory limited setup* (gradient caching). Gao et al. 2021.

@@ -239,7 +239,7 @@ assert torch.equal(lifted, orders["dot"])
 # ## 4 · Three directions of search
 #
 # One space, so anything can ask for anything. Text → picture you have seen. Picture → text: which of 1,690 names fits a
-# drawing? Picture → picture: which drawings resemble it? The last needs no text at all.
+# drawing? Picture → picture: which drawings resemble it? The last needs no text when you search, although text shaped the space.
 
 # %%
 shown = split.test[torch.tensor([12, 60, 131])]
@@ -251,10 +251,14 @@ for row, ids in zip(shown.tolist(), named.tolist(), strict=True):
 alike = nearest(drawings[shown], drawings, 6).ids  # the first is the drawing itself
 viz.show(
     viz.gallery(white[alike.flatten()], ["asked" if i % 6 == 0 else None for i in range(18)], columns=6),
-    alt="Three rows: a drawing that asks, and the five drawings nearest to it, which show related things.",
+    alt="Three rows: a drawing that asks and its five nearest. A green face gets a kiwi and four faces; a family gets couples and women; a clock gets crowns, a circuit, a box and a person under a table.",
 )
 
 # %% [markdown]
+# **What to see:** these three concepts were never seen in training, and it shows. None of the three gets its own name among
+# the first three. Beside the family stand people; beside the clock and the green face stand also things that share only
+# a shape or a color.
+#
 # The 250 test concepts were never seen in training. Recall@10 among them, in both directions:
 
 # %%
@@ -331,8 +335,9 @@ viz.curves({"": errors}, xlabel="round", ylabel="E", ax=right)
 viz.show(figure, alt="Left, nine colored groups, a cross in each. Right, E falls in each round and levels off.")
 
 # %% [markdown]
-# **What to see:** $E$ falls and stops, and it is not the lowest that there is: two groups in the picture share a center,
-# while another group has several. Nine centers that begin elsewhere end elsewhere. For a search this does little harm.
+# **What to see:** $E$ falls and stops, and it is not the lowest that there is: twice, two groups in the picture share a center,
+# while another group has three. Nine centers that begin elsewhere end elsewhere. A search stays correct all the same: its lists
+# are longer or shorter than need be.
 #
 # ## 6 · Inverted lists
 #
@@ -347,8 +352,9 @@ viz.show(figure, alt="Left, nine colored groups, a cross in each. Right, E falls
 #
 # *Goal: open the lists of the nearest centers, and compare with nothing else. About 12 minutes.*
 #
-# `owner` (N,) says in which list each vector is. By Euclidean distance, return the numbers of the k nearest vectors in
-# the `probes` nearest lists (fewer, if there are fewer), and how many vectors were compared with the query.
+# `query` (D,), `vectors` (N, D), `centers` (L, D); `owner` (N,) says in which list each vector is. Open the `probes` lists
+# whose centers are nearest. By Euclidean distance, return the numbers of the k nearest vectors in them, the nearest first
+# (fewer, if there are fewer), and how many vectors were compared with the query; centers do not count.
 
 
 # %% tags=["exercise"] id="11-search-lists"
@@ -458,8 +464,10 @@ real, uniform = (sum(run[1][1] for run in runs) / 3 for runs in curves.values())
 claim("share that two lists of 256 find, real beyond uniform", real - uniform, at_least=0.5)
 
 # %% [markdown]
-# **What to see:** with two of 256 lists, about one vector in a hundred, four in five neighbors of a real patch are found;
-# of a uniform vector it is one in nine. Uniform vectors have no groups. All of them lie at nearly the same distance, the
+# **What to see:** compare at the same share looked at. At one and a half in a hundred (two lists of 256 for real patches, whose
+# lists are unequal, and four for uniform vectors) four in five neighbors of a real patch are found; of a uniform vector it
+# is fewer than one in five. (Most other patches of a query's own picture are in the table: that is part of the structure.)
+# Uniform vectors have no groups. All of them lie at nearly the same distance, the
 # borders of the lists run through the middle of nowhere, and the neighbors are spread over many lists. Lists exploit
 # structure; they cannot make it. Before you trust a benchmark, ask what its vectors looked like. (The last
 # neighbors are dear everywhere: even the real curve needs a fifth of the table for 19 in 20.)
@@ -544,7 +552,8 @@ claim("distortion at 4 bytes, uniform over real", min(ratio), at_least=2)
 
 # %% [markdown]
 # **What to see:** at 4 bytes, a code keeps four fifths of what tells real patches apart, and less than half of what
-# tells uniform vectors apart. Structure helps again: parts that vary together need fewer centers.
+# tells uniform vectors apart. Structure helps again, above all when bytes are few: at 16 the two are nearly equal. (Both were
+# measured on the vectors that placed the centers; on others it is somewhat more.)
 #
 # But beware of the next step in the usual account, “so codes find the neighbors”. Compare what ten and a hundred
 # candidates by code hold of the true ten:
@@ -567,7 +576,7 @@ claim("gain of looking at a hundred codes", by_code["100 by code"] - by_code["10
 
 # %% [markdown]
 # **What to see:** patches of one thing lie so close together that their differences are smaller than what the code
-# rounds off. The code finds the neighborhood and not the neighbors. Two remedies, used together everywhere: code what is
+# rounds off. The code finds the neighborhood and not the neighbors. Two remedies, often used together: code what is
 # left *after* the center of the list is subtracted (then all 256 centers serve the neighborhood), and **fetch a hundred
 # by code, put them in exact order, show ten**. Low distortion is a means; recall after re-ranking is what counts.
 #
@@ -575,7 +584,7 @@ claim("gain of looking at a hundred codes", by_code["100 by code"] - by_code["10
 #
 # Now all of it, on your computer. The vectors are made, so that you know what is in them: 2,000 topics, spread like
 # normal numbers; 100,000 things, each near a random topic (spread 0.5); a million vectors, each near a random thing
-# (spread 0.15). They are made block by block and never held twice.
+# (spread 0.15). They are made block by block, so that the million never lies in memory beside its index.
 
 # %%
 COUNT = by_budget(smoke=20_000, standard=1_000_000)
@@ -605,9 +614,9 @@ queries = make_block(99, 200)  # not among the ten blocks
 before = peak_memory() if sys.platform != "win32" else 0.0
 
 # %% [markdown]
-# Building the index: the first block places the centers by k-means (on a sample; 256 vectors for each center are plenty),
-# then every block is assigned and sorted in. At each stage, measure the bytes that are held and the time of a search, once
-# exactly and once through eight lists. And keep the exact answer, merged over the blocks, as the truth.
+# Building the index: the first block places the centers by k-means (here about a hundred vectors for each center),
+# then every block is assigned and sorted in. At four stages, measure the time of a search, once
+# exactly and once through eight lists; at the end, the bytes that are held. And keep the exact answer, merged over the blocks, as the truth.
 
 # %%
 from mmcourse.retrieval.neighbors import Neighbors, merge, nothing
@@ -639,15 +648,15 @@ found = index.search(queries, 10, probes=PROBES)
 held = index.vectors.nbytes + sum(part.nbytes for part in index.lists)
 assert len(index) == COUNT
 claim("recall@10", share_found(found.neighbors.ids, truth.ids), at_least=0.95)
-claim("most vectors scanned for one query, share", found.scanned.max() / len(index), at_most=0.05)
+claim("most vectors scanned for one query, share", found.scanned.max() / len(index), at_most=0.015)
 claim("index and largest block, GB", (held + block.nbytes) / 1e9, at_most=0.35)
 if sys.platform != "win32":
     claim("peak memory that the million added, GB", peak_memory() - before, at_most=0.8)
 
 # %% [markdown]
 # The last line asks the operating system by how much the largest memory of this notebook grew since the section began
-# (`resource` is not there on Windows). While a block is sorted in, two copies of the vectors exist for a moment, so the
-# limit is a little more than twice the index.
+# (`resource` is not there on Windows). While a block is sorted in, two copies of the vectors exist for a moment: about twice
+# the index is added, and the limit is three times it.
 #
 # **Codes for the million.** The third kind of index keeps 8 bytes a vector, of what is left after its center. A hundred
 # candidates come from the codes; their exact vectors are fetched (here from the other index, in life from a disk) and put
@@ -682,6 +691,9 @@ viz.show(
 )
 
 # %% [markdown]
+# Ask of this benchmark, too, what its vectors look like (section 7). Each has about nine others of its thing beside it, and
+# these are mostly its true ten: the world is made of groups, so lists can hardly miss them. On vectors of your own, measure again.
+#
 # **What to see:** lists cost hardly any memory and make a search cheaper; codes make the memory a sixteenth and lose a
 # few neighbors even after re-ranking. Both lines on the right rise with $N$: with a fixed number of lists, each list gets
 # longer. That is why $L$ grows like $\sqrt N$. In batches, exact search is one large matrix product, the thing that
@@ -700,7 +712,8 @@ viz.show(
 # *Goal: make one answer of what several machines found, each in its own part. About 10 minutes.*
 #
 # `found` is a list of pairs (scores, ids) of the shards in order, ids counted within each shard; `sizes` says how many
-# vectors each shard holds. Return scores and ids of the k best overall, of equal scores those of the earlier shard first.
+# vectors each shard holds. Return scores and ids of the k best overall, the best first (fewer, if there are fewer), of equal
+# scores those of the earlier shard first. An id counts through all shards in their order.
 
 
 # %% tags=["exercise"] id="11-merge-shards"
@@ -737,12 +750,12 @@ assert (round(0.99**65, 2), round((1 - 0.01**2) ** 65, 2)) == (0.52, 0.99)
 # %% [markdown]
 # A fleet is as slow as its slowest machine. If each of 65 answers within its limit 99 times in 100, all of them do so
 # with probability $0.99^{65}\approx 0.52$: every second query waits for somebody. So each shard is kept twice and the
-# faster copy wins, which turns 0.01 into 0.0001 and 0.52 into 0.99.
+# faster copy wins. If the two are slow for reasons of their own, that turns 0.01 into 0.0001 and 0.52 into 0.99.
 #
 # - **vector database**（向量数据库）: a service around an index that also stores the data, keeps it after a crash, and takes changes and conditions while it is searched.
 #
 # What it adds is not a better neighbor: it is deleting, updating, access rights, copies, and **filters** (“red shoes
-# *under 50 euros*”). Filters are harder than they look. If one vector in a hundred passes, the best ten before filtering
+# *under 50 euros*”). Filters are harder than they look. If one vector in a hundred passes, and the condition has nothing to do with the query, the best ten before filtering
 # leave on average 0.1 after it; to keep ten you have to fetch about a thousand, or search inside the condition.
 #
 # ## 11 · Is the answer right?
@@ -783,6 +796,8 @@ texts = [captions(scene)[row % 5] for row, scene in enumerate(gallery[: by_budge
 similarity = scene_towers.eval().embed_texts(texts) @ scene_towers.embed_images(tokens["test"].flatten(1)).T
 
 # %% [markdown]
+# From here on recall@k is that of chapter 08: the share of texts with *at least one* right scene among the first k.
+#
 # A text was written for one scene, but it may be true of others. Count both: the usual way, *its own* scene is the one
 # right answer; and the true way, *every* scene of which it is true.
 
@@ -900,8 +915,9 @@ claim("gain by re-ranking a hundred", gains, at_least=0.08)
 claim("recall@100, which no re-ranking can exceed", metrics.recall_at_k(similarity, true, k=100), at_least=0.95)
 
 # %% [markdown]
-# **What to see:** the hundred hold a right scene for nearly every text, and late interaction brings it up. Two limits.
-# What the first stage misses, the second never sees. And it is one run of each, so read the size of the gain and not its
+# **What to see:** the hundred hold a right scene for nearly every text, and the second model brings it up. Three limits.
+# It has more than late interaction: its words know their order, which the towers' bag of words does not, so the gain is
+# that of both. What the first stage misses, the second never sees. And it is one run of each, so read the size of the gain and not its
 # third digit. The price: 64 × 64 numbers a picture instead of 64, but only for a hundred pictures a query.
 #
 # ## 13 · A silent failure: everybody finds the same pictures
@@ -924,15 +940,19 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
 viz.bars(recall, ylabel="recall@10, 250 test names", digits=2, ax=left)
 most = {name: part[:300] for name, part in shown_counts.items()}
 viz.curves(most, xlabel="drawing, most shown first", ylabel="times among the first ten", ax=right)
-viz.show(figure, alt="Left, run B finds less. Right, in it a few drawings are shown many times as often as any in A.")
+viz.show(
+    figure,
+    alt="Left, run B finds less. Right, in it the most shown drawing comes three times as often as the most shown one in A.",
+)
 claim("recall@10 lost by run B", recall["run A"] - recall["run B"], at_least=0.05)
 claim("most shown drawing, run B over run A", shown_counts["run B"][0] / shown_counts["run A"][0], at_least=1.5)
 
 # %% [markdown]
-# Stop here and name the cause before you read on. A few drawings turn up for all sorts of names, and others never do.
+# Stop here and name the cause before you read on. A few drawings turn up for all sorts of names.
 # What do the favorites have in common?
 #
-# **Diagnosis.** His vectors were saved before they were brought to length 1, and the queries after. The dot product
+# **Diagnosis.** His vectors were saved before they were brought to length 1, and the queries after. (Here the lengths were
+# drawn at random, from 0.5 to 2, to stand for those of another network.) The dot product
 # favors long vectors (section 3), so the longest become hubs:
 #
 # - **hub**（枢纽点）: a vector that is among the nearest of very many queries.
@@ -952,8 +972,8 @@ assert torch.isin(found["run B"].ids, longest).double().mean() > 2 * 100 / 1690
 
 # %% [markdown]
 # The cure is to say what you mean: `metric="cosine"` normalizes both sides in one place. A relative of this failure:
-# after a deletion the vectors move up, and the list of file names does not. Every find is then the neighbor of the right
-# file. The same test finds it.
+# after a deletion the vectors move up, and the list of file names does not. Every find then carries the name of another
+# file. Here the vectors still find themselves, so ask with the files: open each picture again, and its own *name* must come first.
 #
 # ## 14 · On real data: photographs
 #
@@ -981,10 +1001,11 @@ viz.show(
     viz.gallery(tiles, above, columns=6),
     alt="Four rows of six finds for a cat, a cup of coffee, a rocket and a flower: all are drawings, although a photograph of each is there.",
 )
-claim("finds that are photographs", (first >= 1690).double().mean(), at_most=0.25)
+claim("finds that are photographs", (first >= 1690).double().mean(), at_most=0.1)
 
 # %% [markdown]
-# **What to see:** picture → picture works across the cut, as both sides pass the same network. Text → picture finds
+# **What to see:** picture → picture works across the cut, as both sides pass the same network. (The other 15
+# photographs are the rivals; the drawings lie apart, and five guesses among 16 would be right in three of ten.) Text → picture finds
 # drawings and passes over the photographs: these towers learned from drawings, and a photograph of a cat lies farther
 # from “a cat” than the drawing of an angry one does. An index cannot mend that. It finds what is near, and *near* was decided in
 # training. `mmcourse index FOLDER` and `mmcourse search FOLDER "a sentence"` do the same with pictures of your own.

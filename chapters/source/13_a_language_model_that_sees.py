@@ -86,13 +86,15 @@ for request, reply in zip(REQUESTS, replies, strict=True):
     print(f"{request:28} {reply.text}")
 
 # %% [markdown]
-# Most of this model has never seen a picture. It is `answer-lm`, a small GPT as in chapter 03, that grew up on
-# notes in words. How does such a model read a picture?
+# Four replies are true. *Tell everything* is not: it names the carrot twice and leaves the star out. Sections 7 and 8 measure such errors.
+#
+# Most of this model grew up without pictures. It began as `answer-lm`, a small GPT as in chapter 03 that had read nothing but notes in
+# words, and got its eyes later. How does such a model read a picture?
 #
 # - **vision–language model**（视觉语言模型）: a language model that reads pictures as part of its text.
 #
 # First, what it can do without one. Somebody goes over a scene square by square and writes down what is before him, and it
-# reads that. This is the model *before* it got eyes:
+# reads that. (The sixteen notes come in any order, and a thing is noted one to four times.) This is the model *before* it got eyes:
 
 # %%
 blind = reader(load_trained("answer-lm"))
@@ -300,7 +302,8 @@ claim("distance of the two losses", abs(ours.total / ours.count - theirs), at_mo
 # - **projector**（投影器）: what turns patches into vectors that a language model reads; often one linear map.
 #
 # First, four neighboring patches are laid side by side, so that 64 become 16 squares of 512 channels, and nothing is lost.
-# Systems whose texts would grow too long do the same.
+# Systems whose texts would grow too long do the same. Here the text stays as long: squares are larger, so that there is room for a note of
+# four words.
 
 # %%
 grid = torch.arange(16.0).reshape(1, 16, 1)  # 4 × 4 patches of one channel, numbered row by row
@@ -319,7 +322,8 @@ print({part: f"{count:,}" for part, count in weights.items()})
 # %% [markdown]
 # The projector makes four words of each square: 512 channels in, four times 128 out. It need not begin at random. The
 # language model grew up on notes like `large cat top left` and `pink background`, and in this world you know what stands
-# in each square. So least squares finds the linear map that comes nearest to spelling it out. With $X$ the squares and $Y$ the
+# in each square. So least squares finds the linear map that comes nearest to spelling it out, on 1,500 scenes of which every square is
+# known. With $X$ the squares and $Y$ the
 # embeddings of the wanted words, one solve gives
 #
 # $$W=(X^\top X+\lambda I)^{-1}X^\top Y$$
@@ -354,12 +358,13 @@ nearest = (vectors @ model.language.table.weight.T).argmax(dim=-1).view(16, 4)
 squares = test.images[SHOWN].unfold(1, 16, 16).unfold(2, 16, 16).permute(1, 2, 0, 3, 4).flatten(0, 1)
 viz.show(
     viz.gallery(squares, [model.tokenizer.decode(words.tolist()) for words in nearest], columns=4),
-    alt="The scene cut into sixteen squares, each with the four words that its vectors are nearest to: squares with a thing name it, its size and its place, the others name the background.",
+    alt="The scene cut into sixteen squares, each with the four words that its vectors are nearest to: the four squares of the tractor name it, its size and its place; one square names the star; the four squares that the carrot touches do not name it.",
 )
 
 # %% [markdown]
-# **What to see:** the picture has become a text, with the same thing noted in each square that it touches. Small slips
-# remain at the edges of things. What does the language model make of it, which has learned nothing since it read notes? An **exam**
+# **What to see:** the picture has become a text. The tractor is noted in each of the four squares that it fills, the small star once, and
+# the small carrot, which lies across four squares, in none: a square holds one note, and where a thing only touches it the note fails.
+# (The vectors are mixtures, though, and what is shown is the nearest word alone.) What does the language model make of it, which has learned nothing since it read notes? An **exam**
 # asks about each scene eight questions of all kinds, "is there a …?" for things that are there and things that are not, a
 # caption, and everything. Sentences are found by the beam search of chapter 09.
 
@@ -369,13 +374,14 @@ SCENES = len(sheet.scenes)
 
 
 def right(model, features=seen[:SCENES]):
-    """Shares of right answers, true captions and right probes."""
+    """Shares of right answers, true captions, right probes, and of lists that name everything and nothing else."""
     wrong = mistakes(model, features, sheet, split="test")
     probes = [wrong[f"{how} probes wrong in test"] for how in ("random", "alike")]
     return {
         "answers": 1 - wrong["wrong in test"],
         "captions": 1 - wrong["captions not true in test"],
         "probes": 1 - sum(probes) / 2,
+        "everything": 1 - wrong["not all told in test"],
     }
 
 
@@ -388,7 +394,7 @@ claim(
 )
 
 # %% [markdown]
-# It looks, without one step of training: a language model that reads answers about a picture as soon as the picture reads like
+# It looks, without one step of gradient descent: a language model that reads answers about a picture as soon as the picture reads like
 # its notes. What is missing has to be learned.
 #
 # ## 5 · A few weights beside the frozen ones
@@ -410,7 +416,7 @@ claim(
 #
 # *Goal: correct a frozen linear map by two small matrices beside it. About 8 minutes.*
 #
-# `x` is (N, I), `weight` (O, I), `a` (R, I), `b` (O, R). The correction counts `alpha / R`. Never build the matrix $BA$: it is as large as
+# `x` is (N, I), `weight` (O, I), `a` (R, I), `b` (O, R). The correction is multiplied by `alpha / R`. Never build the matrix $BA$: it is as large as
 # `weight`.
 
 
@@ -445,6 +451,8 @@ assert all(torch.allclose(one, other) for one, other in zip(by_autograd, by_hand
 # ### ✏️ Exercise 5 · One weight again ★
 #
 # *Goal: put a correction into the weight, so that it costs nothing any more. About 6 minutes.*
+#
+# `weight` is (O, I), `a` (R, I), `b` (O, R), and the correction is multiplied by `alpha / R`. Return a new tensor, and leave `weight` as it is.
 
 
 # %% tags=["exercise"] id="13-merge"
@@ -527,12 +535,11 @@ projector, _, everything, never_read = answers.values()
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
-for ax, (title, rungs) in zip(
-    axes, (("answers right", ladder["wrong"]), ("captions true", ladder["captions"])), strict=True
-):
-    viz.dots(rungs, ylabel=title, ylim=(-0.03, 1.03), ax=ax)
-viz.show(figure, alt="Two panels with three dots a rung, answers right and captions true: the projector alone, projector and LoRA, and everything lie close together near 0.9; everything that never read lies far below, with no true caption.")  # fmt: skip
-claim("answers, everything minus the projector alone", everything - projector, near=0, tolerance=0.06)
+for ax, title, rungs in zip(axes, ("answers", "captions"), ladder.values(), strict=True):
+    start = {"aligned, untrained": scores["aligned"][title]}
+    viz.dots(rungs, ylabel=f"{title} that are right", ylim=(-0.03, 1.03), baseline=start, ax=ax)
+viz.show(figure, alt="Two panels with three dots a rung, right answers and captions: the projector alone, projector and LoRA, and everything lie close together near 0.9, above a line for the aligned model; everything that never read lies far below, with no true caption.")  # fmt: skip
+claim("answers, everything minus the projector alone", everything - projector, near=0, tolerance=0.03)
 claim("answers, having read minus never having read", everything - never_read, at_least=0.5)
 claim(
     "answers, never having read minus another picture",
@@ -542,10 +549,11 @@ claim(
 )
 
 # %% [markdown]
-# **What to see:** each dot is a seed, and below each name stands how many numbers learn. Which of them may learn hardly matters in a
-# hundred steps: the projector alone comes as far as everything. What matters is what was known before. The network that never
-# read a note has the same size, eyes and lessons, and answers as if it were shown another picture.
-# What the third rung becomes with forty times as many steps is next: it is the finished model.
+# **What to see:** each dot is a seed, and below each name stands how many numbers learn. All but the last begin with the aligned model.
+# A hundred steps add little to its answers and a tenth to its captions, whichever of the weights may learn. What matters in a hundred
+# steps is what was known before: the reader had learned from 9,700 steps of notes. The network that never read one has the same size,
+# eyes and lessons, and answers as if it were shown another picture. That does not say that it could not learn it with time.
+# What the third rung becomes with fifty-two times as many steps, and lessons chosen for it, is next: it is the finished model.
 #
 # ## 7 · One model, several tasks
 #
@@ -565,17 +573,15 @@ truth = torch.tensor([NOUNS.index(test.scenes[row].objects[0].noun) for row in s
 claim("things named among 64", (guesses == truth).double().mean(), at_least=0.95)
 
 # %% [markdown]
-# All in one table: aligned without any training, yours, and the finished model, in which everything but the eyes has
+# All in one table: aligned and not trained further, yours, and the finished model, in which everything but the eyes has
 # learned, from seventeen times as many scenes. As a control, two of them get the picture of another scene.
 
 # %%
 scores["finished"] = right(finished, seen_by_finished[:SCENES])
 scores["finished, another picture"] = right(finished, seen_by_finished[:SCENES].roll(1, dims=0))
 viz.show(
-    viz.heat(
-        [list(each.values()) for each in scores.values()], rows=list(scores), columns=["answers", "captions", "probes"]
-    ),
-    alt="Table of shares of right answers, true captions and right probes: yours are high, the finished model's nearly 1, and both models with another picture far lower.",
+    viz.heat([list(each.values()) for each in scores.values()], rows=list(scores), columns=list(scores["finished"])),
+    alt="Table of shares of right answers, true captions, right probes and lists of everything: yours are high but for the lists, the finished model's nearly 1 but for the lists, and both models with another picture far lower.",
 )
 claim("finished: answers", scores["finished"]["answers"], at_least=0.95)
 claim("finished: probes", scores["finished"]["probes"], at_least=0.97)
@@ -583,8 +589,8 @@ claim("finished: captions", scores["finished"]["captions"], at_least=0.9)
 
 # %% [markdown]
 # **What to see:** alignment alone brings most of it. Your few hundred steps add something everywhere but are no miracle, and
-# sentences come last, even for the finished model: whoever writes "a cat and a dog and a …" has to know what has been
-# named already.
+# *everything* comes last, even for the finished model. Whoever lists thing after thing has to know what has been named already: that is
+# a guess, which fits the wrong reply of section 1.
 #
 # ## 8 · Hallucination, measured exactly
 #
@@ -645,7 +651,7 @@ viz.show(
     ),
     alt="Table of probes: always yes has accuracy and precision one half and recall 1; with another picture most answers are no; yours and the finished model are near 1 and say yes half of the time.",
 )
-claim("recall of whoever always says yes", table["always yes"].recall, near=1, tolerance=0)
+claim("another picture: how often it says yes", table["another picture"].yes_rate, at_most=0.1)
 claim("finished: how often it says yes", table["finished"].yes_rate, near=0.5, tolerance=0.03)
 
 # %% [markdown]
@@ -733,7 +739,7 @@ def differing(first, second):
 pairs = [differing(scene, sheet.scenes[row - 1]) for row, scene in enumerate(sheet.scenes)]
 before, after = (answer_all(finished, features, pairs) for features in (own, other))
 moved = [a != b for one, two in zip(before, after, strict=True) for a, b in zip(one, two, strict=True)]
-print("is it enough? questions:", len(moved) > 100)
+assert len(moved) > by_budget(smoke=0, standard=100)  # enough questions for a share
 claim("answers that change with the picture", sum(moved) / len(moved), at_least=0.95)
 
 # %% [markdown]
@@ -790,7 +796,7 @@ pictures = torch.stack([square(photos[name].image, 64) for name in names])
 said = finished.generate(pictures, [f"{IMAGE} {DESCRIBE}"] * len(names), max_new_tokens=18)
 viz.show(
     viz.gallery(pictures, [reply.text for reply in said], columns=3),
-    alt="Six photographs, each with a fluent caption of a scene that is not in it.",
+    alt="Six photographs, each with a caption of a scene that is not in it.",
 )
 own_log, strange_log = (
     torch.tensor(
@@ -808,8 +814,8 @@ claim(
 )
 
 # %% [markdown]
-# **What to see:** sentences without a fault about things that are not there. Nothing in the form of an answer says whether
-# the model knows. It is less sure than on scenes, and section 11 of chapter 10 shows what can be made of that.
+# **What to see:** fluent sentences about things that are not there. Nothing in the form of an answer says whether
+# the model knows. It is less sure than on scenes, and sections 9 and 13 of chapter 10 show what can be made of that.
 #
 # Try it on scenes of your own choice; `mmcourse chat PICTURE` does the same with a file.
 
@@ -832,10 +838,10 @@ widgets.explore(
 # %% [markdown]
 # ## 12 · How do I choose a language model?
 #
-# It is the first question of whoever builds such a system. Not by its size alone. This chapter measured what decides here:
+# It is the first question of whoever builds such a system. Not by its size alone. Ask four questions; the first is measured below:
 #
-# 1. **Can it do the task in words?** Describe the pictures in words and give it the exam. What it cannot do there it will
-#    hardly do with pictures.
+# 1. **Can it do the task in words?** Describe the pictures in words and give it the exam. What it cannot do there has to be
+#    learned with pictures, and that takes training of the language model itself.
 # 2. **Can you afford its gradient?** Even where it is frozen, the projector learns *through* it: each step costs a
 #    forward and a backward pass of the whole model.
 # 3. **How long may texts be?** A picture takes words (here 64) from its context, and attention pays for them.
@@ -850,7 +856,7 @@ in_text = mistakes(blind, None, read_sheet, begin=read_notes, split="val")
 in_pictures = mistakes(
     finished, finished.see(make_scenes(len(read_sheet.scenes), split="val").images), read_sheet, split="val"
 )
-KINDS = ["what", "where", "count", "exists", "relation", "size"]
+KINDS = ["what", "where", "color", "count", "exists", "relation", "size", "comparison"]
 viz.show(
     viz.heat([[1 - result[f"{kind} wrong in val"] for kind in KINDS] for result in (in_text, in_pictures)],
              rows=["reads notes", "sees pictures"], columns=KINDS),
@@ -859,6 +865,9 @@ viz.show(
 claim("answers of the language model that reads notes", 1 - in_text["wrong in val"], at_least=0.85)
 
 # %% [markdown]
+# **What to see:** the reader is good at all kinds, so it was worth eyes. Where the finished model is better with pictures than the reader
+# with notes, it went on learning. Comparisons of size are the hardest with pictures.
+#
 # ## 13 · The same eyes for a real language model
 #
 # SmolLM2-135M-Instruct (Allal et al., 2025) has 200 times the weights of your reader, and it grew up on the web instead of
@@ -911,8 +920,8 @@ claim("sentences true of its picture minus another's", true["its picture"] - tru
 
 # %% [markdown]
 # **What to see:** three of four sentences are true, and of another picture none: it looks. It took the way of speaking over, too,
-# though nothing made it; every sentence is one that the parser can read. Where it errs it seldom invents a thing. Half of its
-# errors are about two things at once, which of them is further left or larger. That is what your reader learned last as well.
+# though nothing made it; every sentence is one that the parser can read. Where it errs it seldom invents a thing. In about
+# half of its errors both things are there, and only what stands between them is wrong: which is further left, or larger.
 #
 # ## 14 · At scale
 #
@@ -999,7 +1008,7 @@ quiz(
         "Whoever says nothing invents nothing.",
     ),
     Question(
-        "You swap the picture, and nine of ten answers stay. The model …",
+        "You swap the picture so that every true answer changes, and nine of ten answers stay. The model …",
         ("is sure of itself", "answers from the question alone", "has too many patches"),
         1,
         "An answer that does not depend on the picture comes from the words.",
@@ -1012,7 +1021,7 @@ quiz(
 # - A language model reads vectors. Whatever has the right size can stand in the place of words: that is a picture's way in.
 # - Mask and positions decide whether a batch is the same as its texts alone; padding must change nothing.
 # - Only answers are learned. Pictures and questions are given.
-# - Align first: with the projector where the words lie, a frozen language model answers about pictures before any training.
+# - Align first: a frozen language model answers about pictures as soon as least squares has put the projector where the words lie.
 # - LoRA learns a correction of low rank, and can be merged and taken out again.
 # - Hallucination needs two numbers: what is invented and what is left out. Swap the picture to see whether it looks.
 #

@@ -56,8 +56,8 @@ from mmcourse.course import Question, check, claim, open_chapter, quiz
 from mmcourse.datasets import SOUND_NOUNS, SOUND_RATE, load_photos, make_scenes, make_sounds
 from mmcourse.encoders import AudioEncoder, dft, spectrogram, stft
 from mmcourse.losses import info_nce
-from mmcourse.recipes import load_trained, video_captioner
-from mmcourse.recipes.data.captions import pairs
+from mmcourse.recipes import captioner, load_trained, video_captioner
+from mmcourse.recipes.data.captions import CaptionBatch, pairs
 from mmcourse.runtime import by_budget, progress, seed_everything
 from mmcourse.train import Batches, fit
 from mmcourse.transformer import Encoder
@@ -220,7 +220,12 @@ viz.show(figure, alt="Three spectrograms of two close tones and a click. Short f
 
 # %% [markdown]
 # **What to see:** one cannot have both. $N$ samples tell frequencies apart that differ by a few times rate / N, and they blur
-# time over N / rate. The product of the two does not depend on N (Gabor, 1946). Speech is mostly read with 20 to 30 ms.
+# time over N / rate. The product of the two does not depend on N (Gabor, 1946). Speech is mostly read with 20 to 30 ms. (The bright
+# edges on the right are the sound's mirrored ends.)
+#
+# - **bin**（频点）: one of the frequencies $k\cdot\text{rate}/N$ of a spectrum.
+# - **partial**（分音）: one of the pure tones that a sound is made of.
+# - **pitch**（音高）: how high a sound is heard, mostly that of its loudest or its lowest partial.
 #
 # ### ✏️ Exercise 3 · Between the bins ★★
 #
@@ -247,7 +252,8 @@ check("16-pitch", pitch)
 # %% [markdown]
 # ## 4 · Bands like the ear's
 #
-# From 100 to 200 Hz is an octave, and from 3,000 to 3,100 hardly a step. Equal steps in pitch are equal *ratios*, roughly.
+# Equal steps in music are equal *ratios*: from 100 to 200 Hz is an octave, from 3,000 to 3,100 little more than a quarter tone. What
+# people *judge* to be equal steps is nearer to equal numbers of hertz below about 1,000 Hz, and to equal ratios above.
 #
 # - **mel scale**（梅尔刻度）: a scale of pitch on which equal steps sound equally wide (Stevens, Volkmann and Newman, 1937).
 #
@@ -278,7 +284,7 @@ def mel_filters_by_hand(bands, size, rate):
 check("16-mel", mel_filters_by_hand)
 
 # %% [markdown]
-# The power of a band is the sum of the powers in it, and its logarithm is what a network reads, as an ear hears ratios of loudness,
+# The power of a band is the sum of the powers in it, each weighted by the triangle, and its logarithm is what a network reads, as an ear hears ratios of loudness,
 # too.
 #
 # ## 5 · Naming sounds
@@ -304,8 +310,8 @@ nearest = torch.cdist((asked_for - shift) / size, centers.nan_to_num()).argmin(d
 claim("named by the nearest mean, of twenty", (nearest == heard.labels).double().mean(), at_least=0.65, at_most=0.9)
 
 # %% [markdown]
-# Then what chapter 04 does with pictures: a small CNN on spectrograms. Its three colors are the spectrogram, how it changes, and how that
-# changes (Furui, 1986).
+# Then what chapter 04 does with pictures: a small CNN on spectrograms. Its three colors are the spectrogram, how it changes (Furui, 1986),
+# and how that changes.
 
 
 # %%
@@ -347,20 +353,19 @@ twice = F.interpolate(heard.waves[:, None], scale_factor=2, mode="linear", align
 with torch.no_grad():
     wrong = (namer(twice).argmax(dim=1) == heard.labels).double().mean().item()
     right = (namer(twice[:, ::2]).argmax(dim=1) == heard.labels).double().mean().item()
-claim("named at the other rate", wrong, at_most=0.5)  # measure
-claim("named at the right rate again", right, at_least=0.9)  # measure
+claim("named at the other rate", wrong, at_most=0.2)
+claim("named at the right rate again", right, at_least=0.9)
 
 # %% [markdown]
 # **Diagnosis.** A wave does not say how fast it is. Read at half its rate, every sound is an octave lower and twice as long.
 # **The test that finds it**: a tone whose pitch you know, through the whole path, and exercise 3 at its end.
 
 # %%
-known = torch.sin(2 * math.pi * 440 * torch.arange(1024) / 16_000)
-window = torch.hann_window(1024)
-loudest = int(torch.fft.rfft(known * window).abs().argmax())
-pitches = {rate: loudest * rate / 1024 for rate in (16_000, 8_000)}  # of the loudest bin; exercise 3 is more exact
-print(pitches)
-assert abs(pitches[16_000] - 440) < 8
+tone = torch.sin(2 * math.pi * 440 * torch.arange(4096) / 16_000)  # from a file of 16,000 samples a second
+loudest = int(stft(tone, size=1024, hop=1024)[:, 2].abs().argmax())  # in a path that takes 8,000 for granted
+believed = loudest * SOUND_RATE / 1024
+print(f"440 Hz were played, and the path reads {believed:.0f}; exercise 3 reads between the bins")
+assert abs(believed - 220) < 8
 
 # %% [markdown]
 # ## 7 · Which animal calls? Sound and picture in one space
@@ -473,14 +478,15 @@ viz.show(
 )  # fmt: skip
 
 # %% [markdown]
-# **What to see:** a sound finds a picture of its thing among all pictures of the test, whatever its size, place and background.
-# No name was ever given: that a sound and a picture came together was enough.
+# **What to see:** these five sounds each find a picture of their thing among all test pictures. The ear was given no name. But
+# names helped behind the scenes: we paired by them, each batch holds every thing once so that no wrong picture is secretly right, and
+# the eye had learned nouns from captions. Pairs cut out of real videos have none of that, and some fit by accident.
 #
 # ## 8 · A clip is many pictures
 #
-# - **frame**（帧）: one picture of a clip.
+# - **frame**（帧）: one picture of a clip. (In sections 3 to 6 a frame was a piece of sound; the field has one word for both.)
 #
-# Eight frames of one clip. Cover all but one with your hand: which way does it go?
+# Eight frames of one clip. Cover all but one with your hand: which way does each of the two things go?
 
 # %%
 from mmcourse.datasets import (
@@ -525,7 +531,7 @@ shares = [
     ax.hist(places, bins=8, range=(0, 48), density=True, histtype="step", label=way)[0]
     for way, places in first_seen.items()
 ]
-ax.set(xlabel="left edge in the first frame, pixels", ylabel="share")
+ax.set(xlabel="left edge in the first frame, pixels", ylabel="share a pixel")
 ax.legend()
 viz.show(figure, alt="Two histograms of where things begin that go left and that go right: they lie on one another.")
 apart = np.abs(shares[0] - shares[1]).sum() * 6 / 2
@@ -591,7 +597,7 @@ check("16-over-time", over_time)
 # Your function finds *a* frame by what it shows. To compare one frame with another, every frame has to ask: that is
 # self-attention over time, and the frames must be told when they are (chapter 01's positions).
 #
-# **What a frame says about a thing.** The frozen network `patches` of chapter 04 names the thing in each of 64 cells. For the noun
+# **What a frame says about a thing.** The frozen network `patches` of chapter 07 names the thing in each of 64 cells. For the noun
 # of a question that gives weights over cells, and with them a *place*: a mean of the cells' position signals, once with sharp weights
 # and once with soft ones. Beside it stands how sure it is that the thing is there at all. 65 numbers a noun and frame.
 
@@ -660,8 +666,9 @@ to_test = lessons(by_budget(smoke=12, standard=200), "test")
 print({kind: int((to_test[1] == k).sum()) for k, kind in enumerate(KINDS)}, "questions in the test")
 
 # %% [markdown]
-# The three watchers have equally many weights. One sees the first frame, one the mean of all frames, and the third all frames with
-# their times, and beside each what has changed when the next one comes.
+# Four watchers with equally many weights. One sees the first frame, one the mean of all frames, and the last all frames with their
+# times, and beside each what has changed when the next one comes. Is it the attention that helps, or what has changed? The third
+# watcher tells: it sees frames and changes as the last one does, but only their mean.
 
 
 # %%
@@ -677,16 +684,16 @@ class Watcher(nn.Module):
 
     def forward(self, seen, kinds):
         seen = seen[:, :1] if self.over == "first" else seen
-        steps = F.pad(seen[:, 1:] - seen[:, :-1], (0, 0, 0, 1)) * (self.over == "attention")
+        steps = F.pad(seen[:, 1:] - seen[:, :-1], (0, 0, 0, 1)) * (self.over in ("changes", "attention"))
         kind = F.one_hot(kinds, len(KINDS)).to(seen)[:, None].expand(-1, seen.shape[1], -1)
         x = F.gelu(self.read(torch.cat((seen, steps, kind), dim=-1)))
-        x = x.mean(dim=1, keepdim=True) if self.over == "mean" else x
+        x = x if self.over == "attention" else x.mean(dim=1, keepdim=True)
         x = self.time(x + sinusoidal_positions(x.shape[1], 64).to(x))
         return self.answer(x.mean(dim=1)).masked_fill(~ANSWERS.to(kinds.device)[kinds], -1e4)
 
 
 # %% [markdown]
-# All nine trainings are alike, and each is short.
+# All twelve trainings are alike, and each is short.
 
 
 # %%
@@ -710,10 +717,10 @@ def watched(over, seed):
 
 
 SEEDS = by_budget(smoke=(0,), standard=(0, 1, 2))
-watchers = {over: [watched(over, seed) for seed in SEEDS] for over in ("first", "mean", "attention")}
+watchers = {over: [watched(over, seed) for seed in SEEDS] for over in ("first", "mean", "changes", "attention")}
 
 # %%
-figure, panels = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, layout="constrained")
 for k, (kind, chance) in enumerate(
     zip(("which way, axis given", "which first", "where"), (1 / 2, 1 / 2, 1 / 3), strict=True)
 ):
@@ -724,17 +731,24 @@ for k, (kind, chance) in enumerate(
         ax=panels[k],
     )
     panels[k].set(title=kind, ylim=(0, 1.05))
-viz.show(figure, alt="Three panels with dots for three seeds. Which way and which first: first frame and mean of frames lie at chance, attention near 1. Where: all three lie near 1.")  # fmt: skip
+    panels[k].tick_params(axis="x", rotation=25)
+viz.show(figure, alt="Three panels with dots for three seeds. Which way: first frame and mean of frames lie at chance, mean with changes and attention near 1. Which first: only attention lies near 1, the mean with changes a little above 0.7. Where: all four lie near 1.")  # fmt: skip
 mean_of = {over: torch.tensor(runs).mean(dim=0).tolist() for over, runs in watchers.items()}
 claim("attention over time", {kind: mean_of["attention"][k] for k, kind in enumerate(KINDS[:2])}, at_least=0.93)
 claim("rivals where something stands", {over: mean_of[over][2] for over in ("first", "mean")}, at_least=0.9)
 for over in ("first", "mean"):
     claim(f"{over}, which way along the right axis, and which first", dict(zip(("way", "first"), (mean_of[over][3], mean_of[over][1]), strict=True)), at_most=0.58)  # fmt: skip
+claim("mean with changes, which way along the right axis", mean_of["changes"][3], at_least=0.9)
+claim(
+    "which first, attention minus the mean with changes", mean_of["attention"][1] - mean_of["changes"][1], at_least=0.1
+)
 
 # %% [markdown]
-# **What to see:** all three know where something stands. Of what lies *between* frames, two of them know nothing, however long they learn.
-# The mean of the frames can tell the *axis* (things leave a trail in it) and not the way along it: in this test every clip comes forward and
-# backward with one mean, so that whatever is said of both is right exactly once.
+# **What to see:** all four know where something stands. Of what lies *between* frames, two of them know nothing: the first frame because the
+# world was built so, and the mean by arithmetic. It can tell the *axis* (things leave a trail in it) and not the way along it: in this
+# test every clip comes forward and backward with one mean, so that whatever is said of both is right exactly once. A change has a
+# direction, so a mean of frames *with their changes* tells the way. Which came first it mostly cannot tell: that needs *when*, and that is
+# what attention to all frames and their times adds.
 #
 # Is that so in real videos? Often not. Buch et al. (2022) let a model choose a single good frame, and on well-known
 # sets of questions about videos it came close to models that saw everything or beat them. Lei et al. (2022) trained on
@@ -775,12 +789,12 @@ def told_batch(step):
     chance = random.Random(step)
     rows = [chance.randrange(len(texts)) for _ in range(24)]
     sentences = [text for row in rows for text in chance.choices(texts[row], k=2)]
-    return video_captioner.ToldClips(memory[rows], *pairs(yours.tokenizer, sentences))
+    return CaptionBatch(memory[rows], *pairs(yours.tokenizer, sentences))
 
 
-fit(yours, video_captioner.loss, told_batch, steps=by_budget(smoke=2, standard=220), learning_rate=2e-3,
+fit(yours, captioner.loss, told_batch, steps=by_budget(smoke=2, standard=220, gpu=1000), learning_rate=2e-3,
     description="telling")  # fmt: skip
-yours.eval()
+_ = yours.eval()
 
 # %% [markdown]
 # Any sentence of the grammar can be decided, "a cat moves left before a dog enters" too. So there is no need to compare with what
@@ -810,11 +824,15 @@ claim("sentences true, yours", rates["yours"], at_least=0.87)
 claim("sentences true, bundled", rates["bundled"], at_least=0.95)
 linked = {name: sum(bool({"before", "after", "while"} & {*text.split()}) for text in texts) / len(several)
           for name, texts in said.items()}  # fmt: skip
+claim(
+    "likeliest, more sentences true than word by word", rates["bundled"] - rates["bundled, word by word"], at_least=0.01
+)
 claim("word by word, more sentences about an order", linked["bundled, word by word"] - linked["bundled"], at_least=0.05)
 
 # %% [markdown]
 # **Two ways to find a sentence.** *Likeliest* takes the sentence that is likeliest as a whole (beam search without a reward for
-# length, chapter 03). It is mostly short, because each sentence about an order has many rivals. *Word by word* takes the best
+# length, chapter 03). It is mostly short, because every further word costs probability, and each sentence about an order has many
+# rivals. *Word by word* takes the best
 # next word. It begins more long sentences, and what is begun cannot be taken back: it says more, and less of it is true.
 
 # %%
@@ -831,12 +849,13 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** above, before the stroke, what it says of the clip, and after it what it says of the same frames backward. What entered, leaves;
-# what came first, comes last.
+# **What to see:** above, before the stroke, what it says of the clip, and after it what it says of the same frames backward. The window,
+# which entered, now leaves. The sunflower and the order are left out: what is said is true, and not all that could be said. (The clip
+# was chosen among those whose first sentence is true and tells an order.)
 #
-# **Does it watch?** Three tests that need no label. Tell it about *another* clip: what it says must not be true of this one. Show
+# **Does it watch?** Three tests that need no reference sentence, only a judge. Tell it about *another* clip: what it says must not be true of this one. Show
 # it the clip *backward*: where a way or an order is told, it must now say something else. Show it the *first frame* and let it last:
-# nothing can move.
+# nothing can move. (Clips in which something enters are left out of the third, as their first frame lacks it.)
 
 # %%
 elsewhere = sum(true_of(several.clips, said["bundled"][1:] + said["bundled"][:1])) / len(several)
@@ -849,8 +868,8 @@ reverse = told(teller, backward[way_told])
 kept = sum(true_of([several.clips[i] for i in way_told], reverse)) / len(way_told)
 something = [i for i, c in enumerate(several.clips) if all(thing.motion != "enters" for thing in c.things)][:60]
 lasting = told(teller, teller.watch(several.frames[something, :1].expand(-1, 8, -1, -1, -1)))
-claim("true of another clip", elsewhere, at_most=0.1)
-claim("backward, still true of the clip as it was", kept, at_most=0.3)
+claim("true of another clip", elsewhere, at_most=0.05)
+claim("backward, still true of the clip as it was", kept, at_most=0.2)
 claim(
     "a first frame that lasts: stands still",
     sum("stands still" in text for text in lasting) / len(lasting),
@@ -863,7 +882,7 @@ claim(
 # %%
 words, maps = teller.word_maps(several.frames[SHOWN], there_and_back[0])
 viz.show(
-    viz.heat(maps.sum(dim=(2, 3)).tolist(), rows=list(words), columns=[str(t) for t in range(8)]),
+    viz.heat(maps.sum(dim=(2, 3)).tolist(), rows=list(words), columns=[str(t) for t in range(8)], xlabel="frame"),
     alt="A table of words and frames: how much of its attention each word of a sentence pays to each of eight frames.",
 )  # fmt: skip
 
@@ -873,9 +892,10 @@ for i in wrong[:5]:
     print(f"{said['bundled'][i]!r} about {several.clips[i]}")
 
 # %% [markdown]
-# **What to see:** a verb looks at the frames in which something happens, and mostly at the late ones. (A map of attention is no
-# proof of what a model uses: chapter 07.) Below the figure are failures of the finished model. Most name the right thing on the right axis and the wrong way along it, or a
-# motion that looks much like the true one in eight small pictures.
+# **What to see:** both verbs look at the same frames, most of all at the last one, and hardly at the first three, in which the window
+# enters. That is no mistake: the encoder has let all frames attend to each other, so a late token can hold what happened early. *When*
+# something happened cannot be read off this map. (And a map of attention is no proof of what a model uses: chapter 07.) Below the figure
+# are failures of the finished model: most get a way wrong, the right axis and the wrong way along it; others turn an order round.
 #
 # ## 11 · Three kinds of data in one space
 #
@@ -990,7 +1010,8 @@ claim("first among 20, worst of six ways", min(recalls.values()), at_least=0.8)
 #
 # A camera that pans over a photograph moves *everything*. Section 2 has a tool for that. A shift of a picture changes no frequency's size
 # but turns its phase, the further the higher the frequency. Divide out the sizes, keep the phases, transform back: what is left is
-# a single bright pixel, at the shift.
+# a single bright pixel, at the shift. Exactly so, if what leaves on one side comes in on the other. At the edge of a photograph new
+# things come in, so a window fades it out first.
 #
 # - **phase correlation**（相位相关）: the shift of two pictures from the phases of their Fourier transforms (Kuglin and Hines, 1975).
 
@@ -1016,10 +1037,10 @@ for photo in photos.values():
         pans.append(shift_of(one, other))
         true_shifts.append((down, across))
 exact = sum(found == true for found, true in zip(pans, true_shifts, strict=True)) / len(pans)
-claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measure
+claim("shifts of photographs found to the pixel", exact, at_least=0.85)
 
 # %% [markdown]
-# No training, six lines, exact to the pixel. It finds *one* motion of the whole picture; where things move each in their own way
+# No training, six lines, and exact to the pixel on more than nine crops of ten. (The camera went the opposite way of the picture.) It finds *one* motion of the whole picture; where things move each in their own way
 # one has to look at small windows, or learn. (Your own recordings go in as `load_wave("my.wav")`, at 8,000 samples a second or resampled
 # there: section 6.)
 #
@@ -1030,7 +1051,7 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measur
 # | Whisper | 80 mel bands, windows of 25 ms, one every 10 ms, at 16,000 samples a second; a transformer writes text; 680,000 hours of sound with transcripts | Radford et al., 2022, sections 2.1 and 2.2 |
 # | CLAP | sounds and sentences in one space, from 128,000 pairs | Elizalde et al., 2022, abstract |
 # | AudioCLIP | sounds, pictures and texts, a loss for each pair | Guzhov et al., 2021 |
-# | ImageBind | six kinds of data, each paired with pictures only | Girdhar et al., 2023, abstract |
+# | ImageBind | six kinds of data, the five others paired with pictures only | Girdhar et al., 2023, abstract |
 # | ViViT | attention to space and time, jointly or one after the other | Arnab et al., 2021, section 3 |
 # | Qwen2.5-VL | frames at any rate, with positions that say at which second each is | Bai et al., 2025 |
 #
@@ -1038,7 +1059,7 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measur
 # the amount. A minute of video at 24 frames a second is 1,440 pictures; with 64 patches each that would be 92,160 tokens. So
 # real systems look at few frames, merge patches, and spend attention on space and time apart.
 #
-# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` the captioner trains longer. **On many**, chapter 15 shows how a step
+# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` your captioner trains longer. **On many**, chapter 15 shows how a step
 # is shared out; this model keeps the captioner's batch normalization, and its recipe trains in one process.
 #
 # ## 14 · Your own project
@@ -1051,7 +1072,7 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measur
 # ```
 #
 # Medicine, driving, security, social media, shops, schoolbooks, search, customer service, museum, design, games. Each begins with small
-# generated pictures so that every cell runs at once. Then you change one line, `FOLDER`, to a folder of your own. And each
+# generated pictures so that every cell runs at once. Then `FOLDER` becomes a folder of your own, and later what labels mean and what errors cost. And each
 # says what would be needed before anybody relies on it: which data, whose consent, what an error costs, which law.
 
 # %% [markdown] tags=["written"] id="16-relied-on"
@@ -1063,14 +1084,15 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.9)  # measur
 # has become worse.
 #
 # ### BEGIN SOLUTION
-# 1. The 300 clips: from which crossings, hours, weathers, cameras? How many accidents were among them? With three accidents, 97 % is what "never an accident"
-#    scores. Ask for recall at accidents and for false alarms a day, with intervals, on crossings never trained on.
+# 1. The 300 clips: from which crossings, hours, weathers, cameras? How many accidents were among them? With nine accidents, 97 % is what "never an accident"
+#    scores; with three it scores 99 %, more than this model. Ask for recall at accidents and for false alarms a day, with intervals, on crossings never trained on.
 # 2. A missed accident costs a life, a false alarm an ambulance that is missing elsewhere. Put numbers on both and choose the
 #    threshold by them, not by accuracy.
 # 3. Unsure: a person looks at the clip. How many clips a day is that, and is somebody there at night?
 # 4. Does it need pictures at all? Sound may be enough, and sound is speech of passers-by as well. Rivals: one frame, sound alone, a call of a passer-by.
 # 5. Everybody at the crossing is recorded: a legal basis, a purpose, signs, short storage, and no other use (in Europe GDPR
-#    articles 5, 6 and 35; the AI Act where it is a safety component). Consent cannot be asked of passers-by, which is why the rest must be strict.
+#    articles 5, 6 and 35; the AI Act, whose Annex III names safety components of road traffic and systems that dispatch emergency services as
+#    high risk). Consent cannot be asked of passers-by, which is why the rest must be strict.
 # 6. Afterwards: a fixed set of clips is tested every month, alarms are compared with the ambulance's own records, and somebody has the right to switch it off.
 # ### END SOLUTION
 
@@ -1092,8 +1114,12 @@ quiz(
         "Beyond half the rate, N − k turns give the samples of k turns: 8,000 − 5,000.",
     ),
     Question(
-        "A model that sees the mean of all frames is right about directions in 60 % of a benchmark. You suspect …",
-        ("that it understands motion", "that single frames hint at the answer", "that the mean is a good encoder"),
+        "A model that sees the mean of all frames is right about left or right in 60 % of a benchmark. You suspect …",
+        (
+            "that it understands motion",
+            "that something else than motion hints at the answer",
+            "that the mean is a good encoder",
+        ),
         1,
         "A mean has no order. What it knows about order is in the data's habits.",
     ),
@@ -1115,8 +1141,9 @@ quiz(
 # ## Summary
 #
 # - A sound is a list of numbers; its frames' spectra are a picture. The window decides what is sharp, time or pitch.
-# - What chapter 04 does with pictures names sounds; what chapter 08 does with pairs finds the picture of a sound, without a name.
-# - A clip is a text of pictures. Look first what one frame and the mean of frames can do; attention over time can do the rest.
+# - What chapter 04 does with pictures names sounds; what chapter 08 does with pairs finds the picture of a sound, whose name the ear was never told.
+# - A clip is a text of pictures. Look first what one frame and the mean of frames can do. Changes tell the way,
+#   and attention over time the order.
 # - Sentences about clips can be decided, so a model can be caught: another clip, the clip backward, a frame that lasts.
 # - Before anybody relies on a model: data, consent, the cost of errors, the law, and a way to notice that it got worse.
 #

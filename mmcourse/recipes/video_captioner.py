@@ -9,15 +9,11 @@ from __future__ import annotations
 import random
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
-
-from torch import Tensor, nn
 
 from mmcourse.datasets import Clip, clip_caption_is_true, clip_captions, make_clips, sample_clips
-from mmcourse.losses import IGNORED, cross_entropy
 from mmcourse.models.video_captioner import VideoCaptioner, VideoCaptionerConfig
 from mmcourse.recipes import captioner
-from mmcourse.recipes.data.captions import pairs
+from mmcourse.recipes.data.captions import CaptionBatch, pairs
 from mmcourse.recipes.engine import bundled
 from mmcourse.recipes.engine.base import Facts, Made, Quality, Recipe, Trained
 from mmcourse.recipes.engine.parts import Part, fit_parts, planned
@@ -33,14 +29,6 @@ CLIPS = 500  # of each split that the finished model is measured on
 # How sentences are found. Long ones about an order have many rivals, so each of them is less likely than a short one.
 LIKELIEST = {"method": "beam", "beam_size": 4, "length_penalty": 0.0}
 WAYS = {"likeliest": LIKELIEST, "word by word": {"method": "greedy"}}
-
-
-class ToldClips(NamedTuple):
-    """Clips uint8 (B, T, 3, H, W) with n sentences each: rows b·n to b·n + n − 1 are about clip b."""
-
-    clips: Tensor
-    inputs: Tensor
-    targets: Tensor
 
 
 def happenings(clip: Clip) -> list[str]:
@@ -60,15 +48,11 @@ class FreshClips:
     def __init__(self, tokenizer: Tokenizer, *, size: int = SIZE, each: int = EACH) -> None:
         self.tokenizer, self.size, self.each = tokenizer, size, each
 
-    def __call__(self, step: int) -> ToldClips:
+    def __call__(self, step: int) -> CaptionBatch:
         chance, batch = random.Random(step), make_clips(self.size, start=step * self.size)
         choices = [happenings(clip) for clip in batch.clips]
         texts = [text for some in choices for text in chance.sample(some * self.each, self.each)]
-        return ToldClips(batch.frames, *pairs(self.tokenizer, texts))
-
-
-def loss(model: nn.Module, batch: ToldClips) -> Tensor:
-    return cross_entropy(model(batch.clips, batch.inputs), batch.targets, ignore_index=IGNORED)
+        return CaptionBatch(batch.frames, *pairs(self.tokenizer, texts))
 
 
 def untrained(seed: int = 0) -> tuple[VideoCaptioner, Facts]:
@@ -85,7 +69,7 @@ def train(*, steps: int, checkpoint: Path | None = None, seed: int = 0) -> Made:
     model, config = untrained(seed)
     batches = FreshClips(model.tokenizer)
     parts = planned(steps, [Part(batches, most, learning_rate=rate) for most, rate in LESSONS])
-    seconds = fit_parts(model, loss, parts, checkpoint=checkpoint, seed=seed, description="video-captioner")
+    seconds = fit_parts(model, captioner.loss, parts, checkpoint=checkpoint, seed=seed, description="video-captioner")
     return Made(model, config, seconds)
 
 

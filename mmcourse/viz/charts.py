@@ -139,11 +139,12 @@ def curves(
     """One line for each label: its values, or a tuple (xs, values); `baseline` draws named level lines."""
     if not lines:
         raise ValueError("lines is empty; give at least one label with its values")
-    ax = new_axes(ax, (WIDTH, 3.0))
+    ax, places = new_axes(ax, (WIDTH, 3.0)), set()
     for number, (label, values) in enumerate(lines.items()):
         pair = isinstance(values, tuple) and len(values) == 2 and np.ndim(array(values[0])) == 1
         ys = array(values[1] if pair else values)
         xs = array(values[0]) if pair else np.arange(len(ys))
+        places |= set(xs.tolist())
         style = LINES[number % len(LINES)]
         marker = "os^Dv"[number % 5] if markers else None
         ax.plot(xs, ys, color=COLORS[number % len(COLORS)], ls=style, marker=marker, label=latin("label", label))
@@ -151,8 +152,8 @@ def curves(
         ax.set_yscale("log")
     if logx:
         ax.set_xscale("log")
-        if len(xs) <= 8:  # the measured places rather than powers of ten
-            ax.set_xticks(xs, [f"{x:,g}" for x in xs])
+        if len(places) <= 8:  # the measured places rather than powers of ten
+            ax.set_xticks(sorted(places), [f"{x:,g}" for x in sorted(places)])
             ax.minorticks_off()
     _levels(ax, baseline)
     ax.grid(axis="y")

@@ -8,7 +8,8 @@ from mmcourse.datasets import clip_captions, make_clips
 from mmcourse.models import VideoCaptioner, VideoCaptionerConfig
 from mmcourse.models.picture_decoder import EYES
 from mmcourse.pictures import centered
-from mmcourse.recipes import video_captioner
+from mmcourse.recipes import captioner
+from mmcourse.recipes.data.captions import CaptionBatch
 from mmcourse.tokenizer import WordTokenizer
 from mmcourse.train import fit
 
@@ -91,8 +92,8 @@ def test_frames_are_chosen_evenly_from_clips_of_any_length(clips):
 def test_the_eyes_stay_as_they_are(clips, tokens):
     model = new()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    batch = video_captioner.ToldClips(clips, tokens, tokens)
-    fit(model, video_captioner.loss, lambda step: batch, steps=3, description=None)
+    batch = CaptionBatch(clips, tokens, tokens)
+    fit(model, captioner.loss, lambda step: batch, steps=3, description=None)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"motion", "joined", "time", "embedding", "positions", "decoder"}
     model.train()

@@ -27,9 +27,9 @@ def test_a_batch_is_that_of_its_step():
     batches = video_captioner.FreshClips(model.tokenizer, size=3, each=2)
     one, again, other = batches(5), batches(5), batches(6)
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
-    assert one.clips.shape == (3, 8, 3, 64, 64)
+    assert one.images.shape == (3, 8, 3, 64, 64)
     assert len(one.inputs) == len(one.targets) == 6
-    assert not torch.equal(one.clips, other.clips)
+    assert not torch.equal(one.images, other.images)
 
 
 def test_it_begins_as_the_captioner_and_the_eyes_stay(tmp_path):

@@ -2,12 +2,11 @@
 
 import datetime
 import io
-import subprocess
-import sys
 
 import nbformat
 import pytest
 import torch
+from notebook_runs import nbval
 from PIL import Image
 
 from mmcourse.course.author.execute import execute
@@ -167,7 +166,6 @@ def test_stored_picture_passes_strict_nbval(tmp_path):
     assert "the scene: small dog (top right), large cat (left)" in output.metadata["image/png"]["alt"]
     path = tmp_path / "playground.ipynb"
     nbformat.write(done, path)
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=100", "-p", "no:cacheprovider", path]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    run = nbval(path)
     assert run.returncode == 0, run.stdout
     assert "1 passed" in run.stdout

@@ -1,9 +1,7 @@
-import subprocess
-import sys
-
 import ipywidgets
 import nbformat
 import pytest
+from notebook_runs import nbval
 
 from mmcourse import viz, widgets
 from mmcourse.course.author.execute import execute
@@ -104,7 +102,6 @@ def test_stored_picture_passes_strict_nbval(tmp_path):
     assert output.metadata["image/png"]["alt"] == "soften with factor = 1.0"
     path = tmp_path / "explore.ipynb"
     nbformat.write(done, path)
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=100", "-p", "no:cacheprovider", path]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    run = nbval(path)
     assert run.returncode == 0, run.stdout
     assert "1 passed" in run.stdout

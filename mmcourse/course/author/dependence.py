@@ -18,13 +18,11 @@ from mmcourse.course.author.source import Cell
 
 def dependent_cells(cells: Sequence[Cell]) -> set[str]:
     """The ids of the code cells whose outputs depend on answers; the exercise and check cells are among them."""
-    code = [cell for cell in cells if cell.kind == "code"]
-    statements = {cell.id: _statements(cell) for cell in code}
+    code, statements, modules = _parsed(cells)
     # A function may be defined before the exercise whose answer it calls later: its body counts from the start.
     late = {name for cell in code if cell.role == "exercise" for step in statements[cell.id] for name in step.assigned}
     answered: set[str] = set()
     dependent: set[str] = set()
-    modules = {name for steps in statements.values() for step in steps for name in step.imported}
     for cell in code:
         depends = cell.role in ("exercise", "check")
         bound: set[str] = set()
@@ -45,9 +43,7 @@ def cells_behind(cells: Sequence[Cell], wanted: set[str]) -> set[str]:
     They are those that import, assign or change a name which a later one of them reads, or which any of them reads in
     the body of a function; the wanted ones are among them.
     """
-    code = [cell for cell in cells if cell.kind == "code"]
-    statements = {cell.id: _statements(cell) for cell in code}
-    modules = {name for steps in statements.values() for step in steps for name in step.imported}
+    code, statements, modules = _parsed(cells)
     chosen, before = set(wanted), None
     while chosen != before:
         before = set(chosen)
@@ -61,6 +57,13 @@ def cells_behind(cells: Sequence[Cell], wanted: set[str]) -> set[str]:
                 for step in reversed(steps):
                     read = read - step.bound | step.read | step.changed
     return chosen
+
+
+def _parsed(cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, list[_Statement]], set[str]]:
+    """The code cells, the statements of each by its id, and all names that are imported anywhere."""
+    code = [cell for cell in cells if cell.kind == "code"]
+    statements = {cell.id: _statements(cell) for cell in code}
+    return code, statements, {name for steps in statements.values() for step in steps for name in step.imported}
 
 
 class _Statement:

@@ -95,7 +95,7 @@ def _as_html(questions: list[Question]) -> str:
     parts = []
     for number, question in enumerate(questions, 1):
         choices = "".join(f"<li>{_rich(choice)}</li>" for choice in question.choices)
-        answer = f"{_letter(question.answer_index)}) {_rich(question.choices[question.answer_index])}"
+        answer = f"{_letter(question.answer_index)}) {_rich(question.choices[question.answer_index].removesuffix('.'))}"
         parts.append(
             f'<p><b>{number}.</b> {_rich(question.text)}</p><ol type="a">{choices}</ol>'
             f"<details><summary>Answer</summary><p>{answer}. {_rich(question.reason)}</p></details>"

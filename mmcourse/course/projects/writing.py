@@ -31,9 +31,11 @@ from pathlib import Path
 
 from mmcourse.course.projects.checking import check_data
 
+FOLDER = "data"  # the same as in the notebook
+
 
 def test_nothing_is_wrong_with_the_data():
-    problems = check_data(Path(__file__).parent / "data", kind="{kind}")
+    problems = check_data(Path(__file__).parent / FOLDER, kind="{kind}")
     assert not problems, "\\n".join(problems)
 '''
 

@@ -148,13 +148,9 @@ def figures_body(chapters: Sequence[ChapterPage]) -> str:
 
 
 def syllabus_of(text: str, links: Mapping[str, str]) -> str:
-    """The table of the chapters in the text of chapter 00, with the rows of those on the site; empty if there is none.
-
-    Its last column says whether a chapter is there, which all of these are.
-    """
+    """The table of the chapters in the text of chapter 00, with the rows of those on the site; or nothing."""
     found = re.search(r"^\| \| chapter \|.*(?:\n\|.*)+", text, re.MULTILINE)
     if found is None:
         return ""
     head, line, *rows = found[0].splitlines()
-    kept = [head, line, *(row for row in rows if any(f"]({notebook})" in row for notebook in links))]
-    return "\n".join(row.rstrip()[:-1].rpartition("|")[0] + "|" for row in kept)
+    return "\n".join([head, line, *(row for row in rows if any(f"]({notebook})" in row for notebook in links))])

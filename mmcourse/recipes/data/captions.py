@@ -21,7 +21,10 @@ LONGEST = 64  # tokens of a text that are read
 
 
 class CaptionBatch(NamedTuple):
-    """Pictures uint8 (B, 3, H, W) with n texts each: rows b·n to b·n + n − 1 of inputs and targets are about b."""
+    """Pictures uint8 (B, 3, H, W) with n texts each: rows b·n to b·n + n − 1 of inputs and targets are about b.
+
+    For a `VideoCaptioner`, clips uint8 (B, T, 3, H, W) stand where the pictures are.
+    """
 
     images: Tensor
     inputs: Tensor

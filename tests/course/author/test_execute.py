@@ -2,13 +2,11 @@
 
 import base64
 import io
-import os
-import subprocess
-import sys
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from notebook_runs import nbval
 from PIL import Image, PngImagePlugin
 
 from mmcourse.course.author.execute import execute, plain_png, unstable_text
@@ -64,18 +62,14 @@ def test_executing_again_gives_the_same_bytes(widgets):
 
 @pytest.mark.slow
 def test_widget_cells_pass_strict_nbval(widgets, tmp_path):
-    assert nbval(widgets, tmp_path).returncode == 0
+    path = tmp_path / "a.ipynb"
+    nbformat.write(widgets, path)
+    assert nbval(path).returncode == 0
     widgets.cells[2].outputs[0].text = "16\n"
-    changed = nbval(widgets, tmp_path)
+    nbformat.write(widgets, path)
+    changed = nbval(path)
     assert changed.returncode == 1
     assert "1 failed" in changed.stdout
-
-
-def nbval(done, folder):
-    nbformat.write(done, folder / "a.ipynb")
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=300", "-q", "-p", "no:cacheprovider"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, "a.ipynb"], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize(

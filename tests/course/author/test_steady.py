@@ -1,13 +1,11 @@
 """Telling outputs that hang on training from those that do not."""
 
 import base64
-import os
-import subprocess
-import sys
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from notebook_runs import nbval
 
 from mmcourse.course.author.execute import execute
 from mmcourse.course.author.steady import STEADY, UNCOMPARED, mark_steady, steady_cells, tag_steady
@@ -60,16 +58,13 @@ def test_tagging_again_takes_old_tags_away(marked):
 
 @pytest.mark.slow
 def test_nbval_compares_steady_cells_alone(marked, tmp_path):
-    def failed():
+    def compared():
         nbformat.write(marked, tmp_path / "a.ipynb")
-        command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "a.ipynb"]
-        env = {**os.environ, "MMCOURSE_BUDGET": "smoke", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        return run.returncode, run.stdout
+        return nbval(tmp_path / "a.ipynb", lax=True, budget="smoke")
 
-    assert failed()[0] == 0
+    assert compared().returncode == 0
     fixed = next(cell for cell in marked.cells if cell.id == "fixed")
     fixed.outputs[0].text = "one\nthree\n"
-    code, said = failed()
-    assert code == 1
-    assert "1 failed" in said
+    changed = compared()
+    assert changed.returncode == 1
+    assert "1 failed" in changed.stdout

@@ -218,7 +218,7 @@ def vqa_at_once(answer, people):
     return min(1.0, sum(text == answer for text in people) / 3)
 
 
-@wrong("10-vqa-accuracy", "Three who agree are enough")
+@wrong("10-vqa-accuracy", "The share of people who agree")
 def vqa_share(answer, people):
     return sum(text == answer for text in people) / len(people)
 

@@ -335,7 +335,7 @@ def scaled(x, weight, a, b, scale):
     return F.linear(x, weight) + scale * F.linear(F.linear(x, a), b)
 
 
-@wrong("13-lora", "counts alpha. It must")
+@wrong("13-lora", "multiplied by alpha. Take")
 def lora_alpha(x, weight, a, b, alpha):
     return scaled(x, weight, a, b, alpha)
 
@@ -410,7 +410,7 @@ def merge_in_place(weight, a, b, alpha):
     return weight.add_(b @ a, alpha=alpha / len(a))
 
 
-@wrong("13-merge", "counts alpha. It must")
+@wrong("13-merge", "multiplied by alpha. Take")
 def merge_alpha(weight, a, b, alpha):
     return torch.addmm(weight, b, a, alpha=alpha)
 

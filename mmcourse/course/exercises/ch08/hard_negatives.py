@@ -130,9 +130,9 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Row i has 2 N logits: first those of the N real texts, then those of the N swapped ones. Right is still i.",
-        "`torch.cat((texts, swapped))` has 2 N rows. The other direction keeps its N × N logits.",
-        "The mean of `cross_entropy(scale * images @ torch.cat((texts, swapped)).T, target)` and "
+        "Row i has N + K logits: first those of the N real texts, then those of the K negatives. Right is still i.",
+        "`torch.cat((texts, negatives))` has N + K rows. The other direction keeps its N × N logits.",
+        "The mean of `cross_entropy(scale * images @ torch.cat((texts, negatives)).T, target)` and "
         "`cross_entropy(scale * texts @ images.T, target)`.",
     ),
 )

@@ -112,7 +112,7 @@ EXERCISE = Exercise(
     hints=(
         "The right item of row i stands on the diagonal. Its rank is the number of scores in the row that are at least "
         "as high, its own included.",
-        "`similarity.diagonal()[:, None]` has shape (N, 1) and is compared with the whole row.",
+        "`similarity.diagonal()[:, None]` has shape (Q, 1) and is compared with the whole row.",
         "`rank = (similarity >= similarity.diagonal()[:, None]).sum(dim=1)`, then the mean of `rank <= k`.",
     ),
 )

@@ -121,9 +121,9 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "Chapter 02: the gradient of a row's cross-entropy for its logits is p − y. How does logit = s · cos change "
-        "with log s?",
-        "d logit / d log s = s · cos = the logit itself. So a row gives Σⱼ (pⱼ − yⱼ) · logitⱼ.",
+        "Chapter 02: the gradient of a row's cross-entropy for its logits is p − y. How does s_ij = e^t · c_ij "
+        "change with t?",
+        "d s_ij / dt = e^t · c_ij = the logit itself. So a row gives Σⱼ (pⱼ − yⱼ) · logitⱼ.",
         "`((logits.softmax(1) - eye) * logits).sum() / N` for the rows, the same with softmax(0) for the columns; "
         "return their mean.",
     ),

@@ -1,3 +1,3 @@
 """The exercises of chapter 10, in the order in which they are met."""
 
-ORDER = ("at_the_end", "answer_targets", "mean_over_kinds", "two_experts", "vqa_accuracy", "risk_at_coverage")
+ORDER = ("at_the_end", "answer_targets", "mean_over_kinds", "two_experts", "risk_at_coverage", "vqa_accuracy")

@@ -47,8 +47,8 @@ EXERCISE = Exercise(
     ),
     mistakes=(
         Mistake(
-            message="The share of people who agree is taken. Three who agree are enough for a full point: "
-            "min(1, agreeing / 3).",
+            message="The share of people who agree is taken. With each person left out in turn, it is "
+            "min(1, agreeing / 3) among the others.",
             answer=lambda answer, people: people.count(answer) / len(people),
         ),
         Mistake(
@@ -58,11 +58,11 @@ EXERCISE = Exercise(
             answer=lambda answer, people: min(1.0, people.count(answer) / 3),
         ),
         Mistake(
-            message="One who agrees is enough for a full point. Three are needed.",
+            message="One who agrees is enough for a full point here. Three among the others are needed.",
             answer=lambda answer, people: float(answer in people),
         ),
         Mistake(
-            message="Only the commonest answer counts. Every answer that three people gave has full marks.",
+            message="Only the commonest answer counts. Any answer counts by how many gave it.",
             answer=lambda answer, people: float(answer == max(people, key=people.count)),
         ),
         Mistake(

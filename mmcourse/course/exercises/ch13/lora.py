@@ -54,23 +54,23 @@ EXERCISE = Exercise(
     ),
     mistakes=(
         Mistake(
-            message="The correction counts alpha. It must count alpha / R, so that another rank needs no other alpha.",
+            message="The correction is multiplied by alpha. Take alpha / R, so that another rank needs no other alpha.",
             answer=_corrected(scale=lambda alpha, a: alpha),
         ),
         Mistake(
-            message="The correction counts alpha / √R, a later variant. Here it is alpha / R.",
+            message="The correction is multiplied by alpha / √R, a later variant. Here it is alpha / R.",
             answer=_corrected(scale=lambda alpha, a: alpha / len(a) ** 0.5),
         ),
         Mistake(
-            message="The correction counts alpha · R. Divide by the rank.",
+            message="The correction is multiplied by alpha · R. Divide by the rank.",
             answer=_corrected(scale=lambda alpha, a: alpha * len(a)),
         ),
         Mistake(
-            message="The correction counts 1 / R: alpha is missing.",
+            message="The correction is multiplied by 1 / R: alpha is missing.",
             answer=_corrected(scale=lambda alpha, a: 1 / len(a)),
         ),
         Mistake(
-            message="The scale is missing: the correction counts alpha / R.",
+            message="The scale is missing: the correction is multiplied by alpha / R.",
             answer=_corrected(scale=lambda alpha, a: 1),
         ),
         Mistake(
@@ -86,7 +86,7 @@ EXERCISE = Exercise(
             answer=_corrected(joined=lambda frozen, beside, factor: frozen),
         ),
         Mistake(
-            message="The frozen part is scaled, too. Only the correction counts alpha / R.",
+            message="The frozen part is scaled, too. Only the correction is multiplied by alpha / R.",
             answer=_corrected(joined=lambda frozen, beside, factor: factor * (frozen + beside)),
         ),
         Mistake(
@@ -98,13 +98,13 @@ EXERCISE = Exercise(
             answer=_corrected(correction=lambda x, a, b: x @ b @ a),
         ),
         Mistake(
-            message="The frozen weight is not transposed. It is (D, C), as in `nn.Linear`: x @ weight.T.",
+            message="The frozen weight is not transposed. It is (O, I), as in `nn.Linear`: x @ weight.T.",
             answer=lambda x, weight, a, b, alpha: x @ weight + alpha / len(a) * (x @ a.T @ b.T),
         ),
     ),
     hints=(
-        "The frozen map gives `x @ weight.T`, (B, D).",
-        "Beside it `x @ a.T` is (B, R), and that times `b.T` is (B, D) again.",
+        "The frozen map gives `x @ weight.T`, (N, O).",
+        "Beside it `x @ a.T` is (N, R), and that times `b.T` is (N, O) again.",
         "Add the second, times alpha / R, to the first; R is `len(a)`.",
     ),
 )

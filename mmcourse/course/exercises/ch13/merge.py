@@ -64,23 +64,23 @@ EXERCISE = Exercise(
             answer=_merged(joined=_in_place),
         ),
         Mistake(
-            message="The correction counts alpha. It must count alpha / R, as it did beside the weight.",
+            message="The correction is multiplied by alpha. Take alpha / R, as beside the weight.",
             answer=_merged(scale=lambda alpha, a: alpha),
         ),
         Mistake(
-            message="The correction counts alpha / √R. Here it is alpha / R.",
+            message="The correction is multiplied by alpha / √R. Here it is alpha / R.",
             answer=_merged(scale=lambda alpha, a: alpha / len(a) ** 0.5),
         ),
         Mistake(
-            message="The correction counts alpha · R. Divide by the rank.",
+            message="The correction is multiplied by alpha · R. Divide by the rank.",
             answer=_merged(scale=lambda alpha, a: alpha * len(a)),
         ),
         Mistake(
-            message="The correction counts 1 / R: alpha is missing.",
+            message="The correction is multiplied by 1 / R: alpha is missing.",
             answer=_merged(scale=lambda alpha, a: 1 / len(a)),
         ),
         Mistake(
-            message="The scale is missing: the correction counts alpha / R.",
+            message="The scale is missing: the correction is multiplied by alpha / R.",
             answer=_merged(scale=lambda alpha, a: 1),
         ),
         Mistake(
@@ -96,17 +96,17 @@ EXERCISE = Exercise(
             answer=_merged(joined=lambda weight, beside, factor: factor * beside),
         ),
         Mistake(
-            message="The weight is scaled, too. Only the correction counts alpha / R.",
+            message="The weight is scaled, too. Only the correction is multiplied by alpha / R.",
             answer=_merged(joined=lambda weight, beside, factor: factor * (weight + beside)),
         ),
         Mistake(
-            message="The correction is transposed. A weight is (D, C), and so is b @ a.",
+            message="The correction is transposed. A weight is (O, I), and so is b @ a.",
             answer=_merged(correction=lambda a, b: a.T @ b.T),
         ),
     ),
     hints=(
-        "x·aᵀ·bᵀ is x·(b·a)ᵀ: both small matrices together act like one weight, `b @ a`, (D, C).",
-        "It counts alpha / R, and R is `len(a)`.",
+        "x·aᵀ·bᵀ is x·(b·a)ᵀ: both small matrices together act like one weight, `b @ a`, (O, I).",
+        "It is multiplied by alpha / R, and R is `len(a)`.",
         "`weight + …` makes a new tensor; `weight += …` would spoil the one that was given.",
     ),
 )

@@ -39,7 +39,12 @@ PROJECT = Project(
     ),
     around=("potted plant", "cat", "hot beverage", "books"),
     crowd=(0, 2),
-    prices={("devices", "furniture"): 2.0, ("bathroom", "furniture"): 3.0, ("bathroom", "parcels"): 3.0},
+    prices={
+        ("devices", "furniture"): 2.0,
+        ("bathroom", "devices"): 3.0,
+        ("bathroom", "furniture"): 3.0,
+        ("bathroom", "parcels"): 3.0,
+    },
     ask=0.3,
     dear="A bathroom sent to another team: water does not wait.",
     needs={

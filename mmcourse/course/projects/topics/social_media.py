@@ -5,7 +5,7 @@ from mmcourse.course.projects.project import Look, Need, Project
 PROJECT = Project(
     name="social-media",
     title="What a moderator sees first",
-    about="which posts may advertise alcohol or gambling to the young; both errors cost, and people can complain",
+    about="which posts might advertise alcohol or gambling to the young; both errors cost, and people can complain",
     question="Does this post show alcohol or gambling?",
     reader="the moderators of a platform for young people",
     kind="classify",
