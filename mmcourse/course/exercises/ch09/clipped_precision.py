@@ -144,6 +144,7 @@ EXERCISE = Exercise(
     hints=(
         "`Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))` counts the runs of one sentence.",
         "For each run of the caption: its count, but at most the largest count that it has in one reference.",
+        "With `found`, the counts of the candidate, and `known`, a list with the counts of each reference: "
         "`sum(min(count, max(each[run] for each in known)) for run, count in found.items())`, divided by the number "
         "of runs in the caption, or 0 if it has none.",
     ),
