@@ -869,7 +869,8 @@ claim("share of right answers, multiplied", right["multiplied"].float().mean(), 
 # ### What did it learn?
 #
 # A high number is not yet knowledge. All blocks above put both scenes on the *same* background color. Was that
-# necessary? Train the multiplying model once more, with as many steps, on blocks of any two scenes. Then test it twice: on blocks made in the same careless way, and on ours.
+# necessary? Train the multiplying model once more, with as many steps, on blocks of any two scenes. Then test it
+# twice: on blocks made in the same careless way, and on ours.
 
 # %%
 loose = make_blocks(by_budget(smoke=500, standard=8000), "train", rounds=4, same_background=False)
@@ -912,10 +913,11 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** the wrong answers are not random. All four here are of one kind: the sentence is true, and the model says
-# *false*. Each names a small thing, whose words find no patch that fits well enough. The opposite error is possible, too:
-# the model adds up the evidence of all words, so several right words can outvote a wrong one. And one weakness you cannot see here: the model treats a sentence as a bag of words. Read it
-# a sentence backwards, and it does not notice.
+# **What to see:** the wrong answers are not random. They are of two kinds. Some are true sentences that the model calls
+# *false*: often something small is named, whose words find no patch that fits well enough. Others are false sentences
+# that it believes, sometimes although not even the color of the background is right: it adds up the evidence of all
+# words, and some outvote the others. And one weakness you cannot see here: the model treats a sentence as a bag of words. Read it a sentence
+# backwards, and it does not notice.
 
 # %%
 forwards = sentences[0]
@@ -960,11 +962,12 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** rows are pictures, columns are sentences. The right partner is on the diagonal, so a perfect
-# model has a blue diagonal and brown everywhere else. This one comes near: in each row the highest score is on the
-# diagonal. As a judge it errs all the same: each blue cell off the diagonal is a wrong sentence that it believes, and a
-# brown one on it a right sentence that it does not. Ranking is easier than judging. Eight are few. With one hundred pictures and one hundred sentences, a blind
-# guess finds the right one once in a hundred times.
+# **What to see:** rows are pictures, columns are sentences. The right partner is on the diagonal, so a perfect model
+# has a blue diagonal and brown everywhere else. This one comes near: in most rows the highest score is on the
+# diagonal. What it takes for each other often looks alike, such as keys and pencils, which are long and yellow.
+# As a judge it errs even where it ranks well: each blue cell off the diagonal is a wrong sentence that it believes.
+# Ranking is easier than judging. Eight are few. With one hundred pictures and one hundred sentences, a blind guess
+# finds the right one once in a hundred times.
 
 # %%
 hundred = blocks[torch.randperm(len(blocks), generator=generator)[:50]].flatten().tolist()
@@ -1183,9 +1186,9 @@ needs = "; ".join(f"{chapter} needs {' and '.join(before)}" for chapter, before 
 viz.show(figure, alt=f"The chapters from top to bottom, with arrows to each from those right before it: {needs}.")
 
 # %% [markdown]
-# **What to see:** for a chapter you need everything from which arrows lead to it, directly or over others, and nothing
-# else. The colors are those of the diagram in section 1: text, image, fusion, tasks; white is what serves all of them. Chapters side by side can be read
-# in any order.
+# **What to see:** for a chapter you need everything from which arrows lead to it, directly or over others, and
+# nothing else. The colors are those of the diagram in section 1: text, image, fusion, tasks; white is what serves all
+# of them. Chapters side by side can be read in any order.
 #
 # ## 9 · Ask yourself
 

@@ -401,9 +401,10 @@ check("01-scaled-attention", scaled_attention)
 #
 # *Goal: turn the Jacobian into one line of code. About 10 minutes.*
 #
-# In training, a gradient $g$ arrives at the weights $p$ and has to go on to the scores: $\nabla_z = J^\top g = (\operatorname{diag}(p) - pp^\top)\,g$.
-# Nobody builds $J$, which has $S^2$ entries for each row. Multiply it out on paper and you find an expression that needs only
-# products and one sum for each row. Write it for tensors of shape (…, S).
+# In training, a gradient $g$ arrives at the weights $p$ and has to go on to the scores: $\nabla_z = J^\top g =
+# (\operatorname{diag}(p) - pp^\top)\,g$. Nobody builds $J$, which has $S^2$ entries for each row. Multiply it out on
+# paper and you find an expression that needs only products and one sum for each row. Write it for tensors of shape
+# (…, S).
 
 
 # %% tags=["exercise"] id="01-softmax-backward"
@@ -856,8 +857,8 @@ claim("recall accuracy with attention", accuracy(with_attention, recall_batch), 
 claim("recall accuracy with mean pooling (one of six is 0.17)", accuracy(with_mean, recall_batch), at_most=0.22)
 
 # %% [markdown]
-# **What to see:** attention falls to zero within a few hundred steps. Mean pooling stops at the dashed line, $\log 6$, the loss of
-# somebody who knows the six candidates and guesses. More steps do not help it. The information is gone.
+# **What to see:** attention falls to zero early, after about a hundred steps. Mean pooling comes down to the dashed line, $\log 6$,
+# the loss of somebody who knows the six candidates and guesses. More steps do not help it. The information is gone.
 #
 # **How does it do it?** Look at the weights: how much falls on the pair that holds the asked key? Then test it on *ten* pairs,
 # more than it ever saw.
@@ -1145,8 +1146,8 @@ assert 0.5 < spread.median() < 2  # the middle one of the 12 heads
 # your anti-diagonal. It works by place, and saturation, the enemy of section 3, is its tool: its scores are so large
 # that almost all weight falls on one key.
 #
-# So √d does what section 3 promised, and no more. The middle one of the twelve heads of this layer has scores with a spread between 0.5 and 2. This one was
-# trained away from it, because its job is to be hard.
+# So √d does what section 3 promised, and no more. The middle one of the twelve heads of this layer has scores with a
+# spread between 0.5 and 2. This one was trained away from it, because its job is to be hard.
 #
 # **Is "it" understood?** Section 1 showed the head that finds *animal*. Test the claim like a scientist: change one word, so
 # that "it" should mean the street.
@@ -1170,9 +1171,10 @@ claim("fall of the weight on “animal” when the word is “wide”", fall, at
 assert lead > 0.05  # all the same
 
 # %% [markdown]
-# **What to see:** with *wide* the weight on *animal* falls and that on *street* rises, in the right direction. But *animal* still leads. The head
-# leans to *animal* even where that is wrong. An attention map shows where a head *reads*, not what the network *concludes*; other heads and layers may
-# overrule it. Chapter 14 asks what counts as an explanation.
+# **What to see:** with *wide* the weight on *animal* falls and that on *street* rises, in the right direction. But
+# *animal* still leads. The head leans to *animal* even where that is wrong. An attention map shows where a head
+# *reads*, not what the network *concludes*; other heads and layers may overrule it. Chapter 14 asks what counts as an
+# explanation.
 #
 # **The same on a picture.** A photograph becomes tokens when you cut it into patches.
 #
@@ -1213,8 +1215,9 @@ widgets.explore(
 )
 
 # %% [markdown]
-# **What to see:** in row 8 the coffee finds more coffee, and wood of the same brown. Move on: in row 13 the saucer finds the
-# saucer, in row 1 the rim finds the rim. Color and how much it varies are all these features know, but `attention` has not changed: tokens are tokens. Chapter 04 learns better features, and chapter 07 lets *words* ask
+# **What to see:** in row 8 the coffee finds more coffee, and wood of the same brown. Move on: in row 13 the saucer
+# finds the saucer, in row 1 the rim finds the rim. Color and how much it varies are all these features know, but
+# `attention` has not changed: tokens are tokens. Chapter 04 learns better features, and chapter 07 lets *words* ask
 # the patches.
 #
 # ## 12 · At scale: the price of looking everywhere
@@ -1275,9 +1278,10 @@ slope = math.log(explicit[-1] / explicit[0]) / math.log(lengths[-1] / lengths[0]
 claim("exponent of the explicit time", slope, at_least=1.3)
 
 # %% [markdown]
-# **What to see:** on doubly logarithmic axes a power law is a straight line and its exponent the slope. Twice the tokens, four
-# times the memory, exactly. The time follows, less exactly: short runs pay a fixed price, and the longest pays
-# more than four times, probably because its weights no longer fit into the processor's cache. The fused kernel does the same multiplications and saves the memory.
+# **What to see:** on doubly logarithmic axes a power law is a straight line and its exponent the slope. Twice the
+# tokens, four times the memory, exactly. The time follows, less exactly: short runs pay a fixed price, and the
+# longest pays more than four times, probably because its weights no longer fit into the processor's cache. The fused
+# kernel does the same multiplications and saves the memory.
 #
 # **What the real systems do about it**
 #
@@ -1322,10 +1326,11 @@ with torch.no_grad():
 print("token by token equals all at once")
 
 # %% [markdown]
-# **One GPU, many GPUs.** The loop `train` of this chapter stays on the CPU: its models are too small to gain from a card. From
-# chapter 03 on, `fit` takes model and data to the GPU. In half precision
-# the fused kernel becomes FlashAttention where the card supports it; in float32 PyTorch takes another one. On many, long texts are cut among the cards and keys and values travel round in
-# a ring (Liu, Zaharia, Abbeel, *Ring attention*, 2023), or the heads are shared out, as they do not need each other until the last map.
+# **One GPU, many GPUs.** The loop `train` of this chapter stays on the CPU: its models are too small to gain from a
+# card. From chapter 03 on, `fit` takes model and data to the GPU. In half precision the fused kernel becomes
+# FlashAttention where the card supports it; in float32 PyTorch takes another one. On many, long texts are cut among
+# the cards and keys and values travel round in a ring (Liu, Zaharia, Abbeel, *Ring attention*, 2023), or the heads
+# are shared out, as they do not need each other until the last map.
 #
 # ## 13 · Open project
 #

@@ -612,8 +612,9 @@ print("loss of a perfect answer after softmax:", round(twice.item(), 3))
 #
 # $$p_c\propto e^{z_c/T}$$
 #
-# All log ratios are divided by $T$: above 1 it makes the classes more alike, below 1 less. The order of the classes never changes, so accuracy does not either. As $T\to0$ all weight
-# goes to the maximum; as $T\to\infty$ the classes become equal, and the entropy goes to $\log V$.
+# All log ratios are divided by $T$: above 1 it makes the classes more alike, below 1 less. The order of the classes
+# never changes, so accuracy does not either. As $T\to0$ all weight goes to the maximum; as $T\to\infty$ the classes
+# become equal, and the entropy goes to $\log V$.
 
 # %%
 from mmcourse.losses import entropy, softmax
@@ -822,8 +823,9 @@ claim("loss on unseen drawings with temperature", cross_entropy(after.log(), lab
 #
 # *Goal: measure calibration yourself. About 15 minutes.*
 #
-# The confidence of an answer is its largest probability. Sort the answers into `bins` bins of equal width between 0 and 1. A confidence of exactly 1 belongs to the last bin. In each, take the
-# distance between mean confidence and accuracy; weight it by the share of answers in the bin; add up. Empty bins count for nothing.
+# The confidence of an answer is its largest probability. Sort the answers into `bins` bins of equal width between 0
+# and 1. A confidence of exactly 1 belongs to the last bin. In each, take the distance between mean confidence and
+# accuracy; weight it by the share of answers in the bin; add up. Empty bins count for nothing.
 
 
 # %% tags=["exercise"] id="02-calibration-error"
@@ -954,8 +956,9 @@ torch.testing.assert_close(parts.logsumexp(dim=1), big.logsumexp(dim=1), rtol=0,
 print("eight parts, joined, are the whole")
 
 # %% [markdown]
-# So each of many GPUs sends one number a token instead of thousands, and the one that holds the target's class adds its logit. On a single GPU only one thing
-# changes in this code: the tensors have to be moved there, with `.to("cuda")`. Beside bfloat16 keep the loss in float32: from 2 to 4, bfloat16 numbers are 0.016 apart.
+# So each of many GPUs sends one number a token instead of thousands, and the one that holds the target's class adds
+# its logit. On a single GPU only one thing changes in this code: the tensors have to be moved there, with
+# `.to("cuda")`. Beside bfloat16 keep the loss in float32: from 2 to 4, bfloat16 numbers are 0.016 apart.
 #
 # ## 14 · Open project
 #

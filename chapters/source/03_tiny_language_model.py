@@ -701,10 +701,11 @@ viz.show(figure, alt="Attention map of a caption: the token another looks back a
 claim("weight from “another” to the noun", stacked[best, row, column], at_least=0.4)
 
 # %% [markdown]
-# **What to see:** every dot is the model at one moment of its training, asked on captions with *another* in them. For a
-# quarter of the training, the shelf, it knows no more about the noun than the bigram. Then the surprise falls, over several
-# hundred steps, to almost nothing. This is the second fall: the model has learned to *look back* and copy, for all nouns at once. The map shows, of
-# the eight heads, the one that looks there most: its row of *another* lights up at the first noun. Nobody told the model about nouns; the entropy asked for it.
+# **What to see:** every dot is the model at one moment of its training, asked on captions with *another* in them. For
+# a quarter of the training, the shelf, it knows no more about the noun than the bigram. Then the surprise falls, over
+# several hundred steps, to almost nothing. This is the second fall: the model has learned to *look back* and copy,
+# for all nouns at once. The map shows, of the eight heads, the one that looks there most: its row of *another* lights
+# up at the first noun. Nobody told the model about nouns; the entropy asked for it.
 #
 # **What is the rest of the gap?** Let the GPT write 1,000 captions and sort them in three heaps: those that the
 # grammar draws; sentences that are well formed but never drawn; and texts that are no sentences. The second heap is the
@@ -793,7 +794,7 @@ gain = longer_shares[HEAPS[0]] - shares[HEAPS[0]]
 claim("share drawn by the grammar, longer training minus this one's", gain, at_least=0.03)
 
 # %% [markdown]
-# Below one percent, and more of what it writes is drawn by the grammar. The same blocks, more captions, a wider start, smaller steps,
+# Within one percent, and more of what it writes is drawn by the grammar. The same blocks, more captions, a wider start, smaller steps,
 # and what was missing has largely been learned. So the limit was training, not size. Without the exact entropy nobody could
 # say how much is left: a loss alone does not tell what remains to be won.
 #
@@ -1009,9 +1010,9 @@ viz.show(figure, alt="Tokens read and seconds against tokens written: without a 
 assert by_budget(smoke=True, standard=read["no cache"][1][-1] / lengths[-1] > 128)
 
 # %% [markdown]
-# **What to see:** on the left the count, exactly: at 256 tokens the cache saves a factor of 128. On the right the
-# clock. The gain is smaller, because a short text spends its time on fixed costs, and a processor reads many tokens
-# at once nearly as fast as one. It grows with length and size.
+# **What to see:** on the left the count, exactly: at 256 tokens the cache saves a factor of 128.5. On the right the
+# clock. The gain is smaller, and the shortest text may show none at all, because a short text spends its time on
+# fixed costs, and a processor reads many tokens at once nearly as fast as one. The gain grows with length and size.
 #
 # ## 9 · A silent failure: two patients
 #

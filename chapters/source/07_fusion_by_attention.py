@@ -20,7 +20,7 @@
 #
 # - write cross-attention between words and patches, in both directions and in both at once;
 # - show why pooled features cannot answer a question about a relation, and train a model that can;
-# - name three conditions under which it learns, and take each of them away;
+# - name three conditions under which it learns quickly, and take each of them away;
 # - score an attention map against the true object, and say what such a map does not prove.
 #
 # **You need** chapters 01 (attention) and 06 (fusion by MLP). **Time**: about 75 minutes to read, 2 minutes to run, 70
@@ -91,9 +91,9 @@ claim("likeness of a scene and its mirror, pooled", same, at_least=0.88)
 assert max(other.values()) <= 0.2  # a scene and another one
 
 # %% [markdown]
-# Pooled, a scene and its mirror are nearly the same vector; two different scenes have little in common. Whatever MLP
-# comes after gives both nearly the same answer, and one of the two is wrong. Mean and maximum keep *what* and throw away
-# *where*.
+# Pooled, a scene and its mirror are nearly the same vector; two different scenes have little in common. An MLP that
+# comes after has next to nothing to tell them apart by, and must give them different answers (section 8 trains one).
+# Mean and maximum keep *what* and throw away nearly all of *where*.
 #
 # The cure is to pool later. Let the word "hammer" look for its patch, bring back what it finds, and let "pencil" do the
 # same. Then compare.
@@ -179,8 +179,9 @@ check("07-words-ask-patches", words_ask_patches)
 # output has one row for each patch. A patch of the cat would take up "cat", and with it whatever the sentence says
 # about the cat.
 #
-# One thing changes. Sentences of a batch are filled up with padding. When words ask, padding asks nonsense and nobody
-# reads its answer. When words *are asked*, every patch would read the padding. It needs a mask.
+# One thing changes. Sentences of a batch are filled up with padding. When words ask, padding asks nonsense, and nobody
+# reads its answer as long as the pooling leaves it out (section 13). When words *are asked*, every patch would read the
+# padding. It needs a mask.
 #
 # ### ✏️ Exercise 2 · Nobody asks the padding ★★
 #
@@ -300,7 +301,7 @@ torch.testing.assert_close(fusion.mlp(strongest), fusion(views), rtol=0, atol=1e
 # \end{aligned}$$
 #
 # The weights move with the patches; the output does not move at all. Words that ask are *blind* to where a patch is.
-# Attention alone is no better than the mean in section 1.
+# For a question about places, attention alone is no better than the mean in section 1.
 
 # %%
 order = torch.randperm(9, generator=generator)
@@ -336,10 +337,10 @@ def positions_2d(rows, columns, width):
 check("07-positions-2d", positions_2d)
 
 # %% [markdown]
-# **How large must the signal be?** A patch token here has variance 1 in each channel. A learned table usually starts at
-# 0.02: two neighbors then differ by next to nothing beside their contents. The sine signal is of real size from the
-# first step. Compare the two: how far is a patch from its right neighbor because of its place, measured against the
-# length of the token?
+# **How large must the signal be?** (In section 9 this is the second of three conditions.) A patch token here has
+# variance 1 in each channel. A learned table usually starts at 0.02: two neighbors then differ by next to nothing
+# beside their contents. The sine signal is of real size from the first step. Compare the two: how far is a patch from
+# its right neighbor because of its place, measured against the length of the token?
 
 # %%
 signal = sinusoidal_positions_2d(8, 8, 64)
@@ -352,7 +353,7 @@ assert apart["sine, size 2"] >= 0.25
 
 # %% [markdown]
 # The small table moves a patch by three hundredths of its length, the sine of size 2 by nearly a third: a whisper against
-# a voice. Training can raise the whisper, but only slowly (section 9).
+# a voice. Section 9 shows what becomes of a reader that hears only a whisper.
 #
 # ## 6 · The world and its questions
 #
@@ -372,7 +373,9 @@ assert apart["sine, size 2"] >= 0.25
 # **compositional split**（组合划分）: test data made of known parts in combinations that never occur in training.
 #
 # Some pairs of nouns never share a training picture, some nouns never stand on some backgrounds; every scene of this
-# split breaks that rule. The encoder is frozen, so each picture becomes its 64 patch tokens once.
+# split breaks one of the two rules, one scene in four the first. (The column *new pairs* below counts all relation
+# questions of these scenes; about one in four is about two nouns that never met.) The encoder is frozen, so each
+# picture becomes its 64 patch tokens once.
 
 
 # %%
@@ -535,11 +538,12 @@ for name, reader in {"aligned": make_reader(), "not aligned": make_reader(aligne
         panels[f"{thing.noun}, {name}"] = maps[row, place_of(thing.noun, text)]
 viz.show(
     viz.overlay(few.images[2], torch.stack(list(panels.values())), titles=list(panels), columns=4),
-    alt="Six attention maps before training: aligned words light up their objects, the others light up everything.",
+    alt="Six attention maps before training: aligned words light up their objects, the others spread over nearly everything, one with its peak on the wrong object.",
 )
 
 # %% [markdown]
-# **What to see:** the aligned words find their objects *before training*. The others look nearly everywhere at once, and
+# **What to see:** the aligned words find their objects *before training*. The others spread over nearly the whole picture, and where
+# one has a peak, it is on the wrong thing (“pencil” lights the hammer). They
 # bring back little more than the average of the whole picture. That is why learning waits without alignment: until a
 # word looks at its object, no answer depends on it, and until answers depend on it, nothing pulls it there.
 #
@@ -593,7 +597,8 @@ check("07-attention-mass", mass)
 # %% [markdown]
 # ## 8 · The experiment: relations
 #
-# **The third condition, a mixture.** Relation questions alone give no foothold: only with both nouns *and* the direction
+# **The third condition, a mixture.** (The second was a position signal of real size, section 5.) Relation questions alone give no
+# foothold: only with both nouns *and* the direction
 # is an answer right, and half understood is as bad as not at all. So training starts with *exists*, *where*, *side*. From
 # step 250 on, six questions of ten are relations.
 #
@@ -727,10 +732,11 @@ axes[0].set_ylabel("accuracy (val)")
 viz.show(figure, alt="Accuracy by step: attention learns all four kinds; pooled only exists; flat half of the places.")
 
 # %% [markdown]
-# **What to see:** on the left the kinds fall one after the other: what, then where, then which side; and relations
+# **What to see:** on the left the kinds are learned one after the other: what first, then where and side together; and relations
 # climb as soon as they enter at step 250, because only the comparison is left to learn. In the middle, *what* is learned
 # and nothing else: places are not in its numbers. On the right it is the other way round: half of the places are right
-# soon, sides begin to move, and *what* has not begun, and with it relations. (Before step 250 a reader may answer a
+# soon, which is what naming the place of *any* object gives, whatever was asked (with one to three objects, about one
+# question in two). Sides begin to move, and *what* has not begun, and with it relations. (Before step 250 a reader may answer a
 # relation with a place, so that curve may be below one half.)
 
 # %%
@@ -749,7 +755,7 @@ able = {"relations": with_attention["relation"], "new pairs": new["attention"], 
 claim("attention, test", able, at_least=0.95)
 claim("exists, pooled, test", table["pooled"]["exists"], at_least=0.85)
 claim("relations, test", {name: table[name]["relation"] for name in ("pooled", "flat")}, at_most=0.6)
-claim("places, flat, test (one of nine is 0.11)", table["flat"]["where"], at_least=0.3)
+claim("places, flat, test (the place of any object: about one half)", table["flat"]["where"], near=0.5, tolerance=0.12)
 
 # %% [markdown]
 # The pooled rival can learn: it names what is there. It cannot compare places, as an average has none. *Flat* has
@@ -783,7 +789,7 @@ lead = {
 claim("lead of attention", lead, at_least=0.15)
 
 # %% [markdown]
-# **What to see:** *flat* can learn relations, and new pairs cost it nothing. To be without places is a wall, as *pooled*
+# **What to see:** *flat* can learn relations, and new combinations cost it nothing. To be without places is a wall, as *pooled*
 # shows; to be without attention is expensive: after seventeen times as many questions *flat* is right in three of four
 # with as many weights, in nine of ten with eight times as many. Its weakest kind is *exists*, which attention learns
 # first: it has to learn each noun anew at each of 64 places. A word that attends asks all places the same question.
@@ -793,7 +799,8 @@ claim("lead of attention", lead, at_least=0.15)
 # An ablation as in chapter 06. Three more readers, each lacking one condition and trained for as many steps:
 #
 # - *not aligned*: random noun vectors, random projections;
-# - *whispered positions*: the same sine signal at a hundredth of its size, 0.02;
+# - *whispered positions*: the same fixed sine signal at a hundredth of its size, 0.02 (between neighbors 0.003 of the
+#   length of a token, ten times less than with the learned table of section 5);
 # - *relations only*: no easy questions.
 
 # %%
@@ -828,7 +835,8 @@ claim("exists, whispered, test", lacking["whispered"]["exists"], at_least=0.9)
 assert by_budget(smoke=True, standard=lacking["whispered"]["where"] <= 0.3)
 
 # %% [markdown]
-# **What to see:** with all three the reader gets there first. Without alignment it wanders in the dark for longer. With
+# **What to see:** with all three the reader gets there first. Without alignment it wanders in the dark for longer, and
+# then is as good. (One seed each.) With
 # whispered positions it learns what exists and nothing that needs a place. Without easy questions it does not move from
 # chance at all. A late one may arrive in the end: a bad start costs time, and where the time ends, it costs the result.
 #
@@ -969,9 +977,10 @@ def flattened(reader, layer, kind="relation"):
         return accuracy(reader, tests, kind)
 
 
-flat = [flattened(reader, layer) for layer in (0, 1)]
-claim("accuracy with the more important layer flat", min(flat), at_most=0.65)
-assert by_budget(smoke=True, standard=table["attention"]["relation"] - max(flat) <= 0.15)  # the other layer
+without_map = [flattened(reader, layer) for layer in (0, 1)]
+print("the answers hang on layer", 1 + without_map.index(min(without_map)))
+claim("accuracy with that layer flat", min(without_map), at_most=0.65)
+assert by_budget(smoke=True, standard=table["attention"]["relation"] - max(without_map) <= 0.15)  # the other layer
 
 # %%
 found_rows = torch.arange(len(maps))
@@ -983,7 +992,7 @@ beside_right = right[~hit].mean() if (~hit).any() else torch.tensor(float("nan")
 claim("answers that are right, pointing", {"well": right[hit].mean(), "beside the object": beside_right}, at_least=0.9)
 
 # %% [markdown]
-# One of the two layers carries the answers; the map of the other can be wiped out at little cost. A map shows where a
+# One of the two layers carries the answers, as the line above says; the map of the other can be wiped out at little cost. A map shows where a
 # layer *looked*. Whether the answer used it takes an intervention to find out.
 #
 # And a map that points well is no condition for a right answer: beside the object, answers are right about as often.
@@ -1041,8 +1050,9 @@ viz.show(
 
 # %% [markdown]
 # **One classifier, with and without.** Co-attention this time: the words ask the patches which part could be an animal,
-# the patches ask the words. Modality dropout from chapter 06 takes the sentence away from three samples in ten, so that
-# the classifier learns to do without.
+# the patches ask the words. Modality dropout from chapter 06 takes the sentence away from three samples in ten, and the
+# picture from three others, so that the classifier learns to do without. (A specialist that never had a sentence is
+# not in the comparison; it may see better than this classifier does without one.)
 
 # %%
 nouns = [noun.name for noun in lexicon()]
@@ -1089,7 +1099,8 @@ claim("difference in accuracy", {"gain by the sentence": gain, "loss by a false 
 
 # %% [markdown]
 # **What to see:** picture and sentence together are right far more often than the picture alone, and the sentence alone
-# could be right once in eight at best. The last bar is the price: a false hint is believed (chapter 10: language bias).
+# could be right once in eight at best. The last bar is the price: a false hint is believed. (Chapter 10 meets a relative
+# of this, the language prior.)
 #
 # ## 13 · A silent failure: the answer depends on the neighbors
 #
@@ -1225,7 +1236,7 @@ assert (by_chance - area).mean().abs() <= 0.15  # MiniLM: hardly more than the a
 #
 # | System | How words and picture meet | Size and data, as published |
 # |---|---|---|
-# | ViLBERT (2019) | co-attention between two streams, up to 36 regions | 3.3 M image–caption pairs, 8 GPUs |
+# | ViLBERT (2019) | co-attention between two streams, 10 to 36 regions | about 3.1 M image–caption pairs, 8 GPUs |
 # | LXMERT (2019) | 9 text, 5 object and 5 cross-modality layers, 36 objects | 9.2 M image–sentence pairs |
 # | BLIP-2 (2023) | 32 learned queries ask a frozen image encoder (Q-Former) | 188 M parameters in the Q-Former, 129 M images |
 # | Flamingo (2022) | gated cross-attention inside a frozen language model | 80 B parameters, 64 visual tokens an image |

@@ -317,7 +317,7 @@ best = {name: scales[min(range(60), key=values.__getitem__)] for name, (_, value
 claim("best scale at noise 0.8 over that at noise 2", best["noise 0.8"] / best["noise 2.0"], at_least=2)
 
 # %% [markdown]
-# **What to see:** each curve starts at $\log 64$, has one lowest point and rises behind it. The better the pairs fit,
+# **What to see:** each curve starts near $\log 64$, has one lowest point and rises behind it. The better the pairs fit,
 # the larger the best scale: sharp only where you can afford it.
 #
 # ## 5 · Frozen towers
@@ -581,8 +581,8 @@ claim("recall@10, concepts never seen", found[10], at_least=0.6)
 
 # %% [markdown]
 # About one name in four finds its drawing at once among 250, and almost two in three among the first ten. Neither the
-# drawing nor the name was in training. But look at the rival: regression alone does as well (0.27 against 0.26 at the
-# first place, 0.62 against 0.65 among the first ten; with 250 names these differences are too small to tell). What
+# drawing nor the name was in training. But look at the rival: regression alone does as well (the two are a few
+# hundredths apart in each column; with 250 names these differences are too small to tell). What
 # carries this search is the likeness with its few degrees of freedom; contrast, which starts from there, adds little.
 # Look at some answers: the name above, the drawing that came first below it.
 
@@ -680,7 +680,7 @@ claim("gain of descriptions over bare names", naming["descriptions"] - naming["g
 # %% [markdown]
 # **What to see:** the best answer without looking is always the group that is most frequent in the test. The towers name
 # three times as many, from words alone, for drawings of things they have never seen. Naming the kinds of things that a
-# group holds, and not only the group, is worth a tenth of all drawings. How much of that is the averaging alone was not
+# group holds, and not only the group, is worth about a tenth of all drawings. How much of that is the averaging alone was not
 # measured.
 #
 # **Against a linear probe.** Chapter 05's linear probe learns from labels. How many labeled drawings a group is a
@@ -731,7 +731,8 @@ claim("probe with 64 labels a group minus zero-shot", middle[-1] - naming["descr
 # %% [markdown]
 # **What to see:** with two labels a group the probe is far behind the words. It takes about 32 labels a group to catch up
 # with the descriptions. But these were kept by their accuracy on labeled validation drawings. The bare group names, which
-# need no label at all, reach 0.50, and the probe is there with four labels a group. Zero-shot is how to begin when there
+# need no label at all, are right in about one half, and the probe gets there with four to eight labels a
+# group. Zero-shot is how to begin when there
 # are no labels, and what labels must beat.
 #
 # ## 7 · Batch size
@@ -788,8 +789,8 @@ viz.show(figure, alt="Recall at 10 over batch sizes 32, 128 and 256: a nearly le
 claim("largest minus smallest middle over batch sizes", max(middle) - min(middle), at_most=0.12)
 
 # %% [markdown]
-# **What to see:** on this small world the line is nearly level. With frozen towers and 1,290 pairs, 32 rivals are
-# enough. That is no law: CLIP trained from nothing with 32,768 pairs a batch, and SigLIP's authors tried up to a million
+# **What to see:** on this small world the line is nearly level. With frozen towers and 1,290 pairs, batches of 32
+# are enough. That is no law: CLIP trained from nothing with 32,768 pairs a batch, and SigLIP's authors tried up to a million
 # and found that the gain fades beyond 32,000 (their abstract). When you read that contrastive learning "needs" large
 # batches, ask: for how much data, and learning what?
 #
@@ -928,9 +929,9 @@ claim("names that find their photograph first", (rank == 1).sum(), at_least=3, a
 
 # %% [markdown]
 # **What to see:** chance would be a mean rank of 5.5; here the right photograph is mostly among the first two or three,
-# and for half of the names it comes first. Not bad for projections that have learned from drawings alone. But only half:
+# and for about half of the names it comes first. Not bad for projections that have learned from drawings alone. But no more:
 # this is the **domain shift** of chapter 04. What the regression knows about a rocket is what drawings of rockets have in
-# common, above all black outlines on white. A thin lit line in the night has little of that, and four other photographs
+# common, above all black outlines on white. A thin lit line in the night has little of that, and several other photographs
 # come before it. What is missing is pairs of the right kind. CLIP has 400 million.
 #
 # ## 11 · A bag of words

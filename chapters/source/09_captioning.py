@@ -459,7 +459,8 @@ claim("lead of the writer over both baselines", lead, at_least=0.38)
 #
 # **What to see:** with the same eyes and the same pictures, the writer says what is there, and the MLP fails wherever
 # words hang on each other. A copied caption is always perfect English; most of the time it is about something else. And
-# see what a borrowed start is worth: after as many steps, 150, the writer was at about 0.85 already. (It borrows the eyes
+# see what a borrowed start is worth: after as many steps, 150, most of the writer's captions were true already
+# (the second point of the curve on the right above). (It borrows the eyes
 # and the start of its nouns; the two are not told apart here.) The run from scratch writes sentences by now, about things
 # it cannot tell apart yet.
 # What *can* it do? Of its captions that name a background, count those that name the right one.

@@ -306,7 +306,7 @@ claim("right, mean over kinds", means, at_least=0.9)
 
 # %% [markdown]
 # **What to see:** the average, in another color, is above nine tenths, and hardly a kind is like it. Most are nearly perfect.
-# *Relation* (is the cat left of the dog?) is right in three of four, where guessing gives one half. A report that gives the
+# *Relation* (is the cat left of the dog?) is right in about three of four, where guessing gives one half. A report that gives the
 # average alone has hidden the one thing that this model cannot do yet.
 #
 # New pairs cost it nothing, and writing is as good as choosing. Is *relation* beyond it? No: it comes late, as in
@@ -406,12 +406,13 @@ viz.show(
 claim("one half alone, mean over kinds", {name: sum(scores[name].values()) / 8 for name in halves}, at_most=0.32)
 
 # %% [markdown]
-# **What to see:** above, both halves together, after 420 steps and finished: *relation* has come, for new pairs of words as
-# well, and *comparison* is the weakest now. Below, one half. The question alone knows what *sort* of answer is wanted, so it
-# guesses among two answers, three, eight or nine, or 64 nouns. (These halves had 150 steps only. In *comparison* one of two
-# nouns that the question names is right, and a reader that has not learned that yet stays near 0; the longer runs of section 5 give
-# it 0.45.) In *exists* and *relation* guessing makes one half, and no picture was needed. The picture alone does not even know the sort. Whoever reports 0.5 on yes-or-no questions has reported nothing: **subtract what
-# the question alone gives.**
+# **What to see:** above, both halves together, after 420 steps and finished: *relation* has come, for new pairs of
+# words as well, and *comparison* is the weakest now. Below, one half. The question alone knows what *sort* of answer
+# is wanted, so it guesses among two answers, three, eight or nine, or 64 nouns. (These halves had 150 steps only. In
+# *comparison* one of two nouns that the question names is right, and a reader that has not learned that yet stays
+# near 0; the longer runs of section 5 give it 0.45.) In *exists* and *relation* guessing makes one half, and no
+# picture was needed. The picture alone does not even know the sort. Whoever reports 0.5 on yes-or-no questions has
+# reported nothing: **subtract what the question alone gives.**
 #
 # ## 5 · A strong rival that does not attend
 #
@@ -627,9 +628,10 @@ claim("fall of those that look", {"two experts, mean": least, "finished model": 
 claim("mean fall without them, after as many steps, minus that", average["prior, 400 steps"] - least, at_least=0.015)
 
 # %% [markdown]
-# **What to see:** in the usual test every model looks good; the turned one tells them apart. Reading alone falls by more than
-# eighty points. Most of the cure is patience: with the plain loss, models fall by 6 to 84 points after 100 steps and by 6 or 7
-# after 400. At the same 400 steps the two experts fall by 3 or 4. And the test itself is the lesson: **without turning the prior round nobody would have seen anything.**
+# **What to see:** in the usual test every model looks good; the turned one tells them apart. Reading alone falls from
+# about nine in ten to about one in ten. Most of the cure is patience: with the plain loss, models fall by 6 to 84
+# points after 100 steps and by 6 or 7 after 400. At the same 400 steps the two experts fall by 3 or 4. And the test
+# itself is the lesson: **without turning the prior round nobody would have seen anything.**
 #
 # ## 7 · Choose or write
 #

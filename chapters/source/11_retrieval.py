@@ -470,7 +470,7 @@ claim("share that two lists of 256 find, real beyond uniform", real - uniform, a
 # Uniform vectors have no groups. All of them lie at nearly the same distance, the
 # borders of the lists run through the middle of nowhere, and the neighbors are spread over many lists. Lists exploit
 # structure; they cannot make it. Before you trust a benchmark, ask what its vectors looked like. (The last
-# neighbors are dear everywhere: even the real curve needs a fifth of the table for 19 in 20.)
+# neighbors are dear everywhere: even the real curve needs more than a fifth of the table for about 19 in 20.)
 #
 # ## 8 · Product quantization
 #
@@ -655,8 +655,8 @@ if sys.platform != "win32":
 
 # %% [markdown]
 # The last line asks the operating system by how much the largest memory of this notebook grew since the section began
-# (`resource` is not there on Windows). While a block is sorted in, two copies of the vectors exist for a moment: about twice
-# the index is added, and the limit is three times it.
+# (`resource` is not there on Windows). While a block is sorted in, two copies of the vectors exist for a moment: up to
+# about twice the index is added, and the limit is three times it.
 #
 # **Codes for the million.** The third kind of index keeps 8 bytes a vector, of what is left after its center. A hundred
 # candidates come from the codes; their exact vectors are fetched (here from the other index, in life from a disk) and put
@@ -691,14 +691,14 @@ viz.show(
 )
 
 # %% [markdown]
-# Ask of this benchmark, too, what its vectors look like (section 7). Each has about nine others of its thing beside it, and
+# Ask of this benchmark, too, what its vectors look like (section 7). Each has about ten others of its thing beside it, and
 # these are mostly its true ten: the world is made of groups, so lists can hardly miss them. On vectors of your own, measure again.
 #
 # **What to see:** lists cost hardly any memory and make a search cheaper; codes make the memory a sixteenth and lose a
-# few neighbors even after re-ranking. Both lines on the right rise with $N$: with a fixed number of lists, each list gets
-# longer. That is why $L$ grows like $\sqrt N$. In batches, exact search is one large matrix product, the thing that
-# processors do best. So look at times on your own machine before you build anything clever: below a hundred thousand
-# vectors, brute force is often good enough.
+# few neighbors even after re-ranking. From the first stage to the last both lines on the right rise (in between, so
+# short a time may jump): with a fixed number of lists, each list gets longer. That is why $L$ grows like $\sqrt N$. In
+# batches, exact search is one large matrix product, the thing that processors do best. So look at times on your own
+# machine before you build anything clever: below a hundred thousand vectors, brute force is often good enough.
 #
 # ## 10 · Many machines, and what a database adds
 #
@@ -755,8 +755,9 @@ assert (round(0.99**65, 2), round((1 - 0.01**2) ** 65, 2)) == (0.52, 0.99)
 # - **vector database**（向量数据库）: a service around an index that also stores the data, keeps it after a crash, and takes changes and conditions while it is searched.
 #
 # What it adds is not a better neighbor: it is deleting, updating, access rights, copies, and **filters** (“red shoes
-# *under 50 euros*”). Filters are harder than they look. If one vector in a hundred passes, and the condition has nothing to do with the query, the best ten before filtering
-# leave on average 0.1 after it; to keep ten you have to fetch about a thousand, or search inside the condition.
+# *under 50 euros*”). Filters are harder than they look. If one vector in a hundred passes, and the condition has
+# nothing to do with the query, the best ten before filtering leave on average 0.1 after it; to keep ten you have to
+# fetch about a thousand, or search inside the condition.
 #
 # ## 11 · Is the answer right?
 #

@@ -88,8 +88,8 @@ for request, reply in zip(REQUESTS, replies, strict=True):
 # %% [markdown]
 # Four replies are true. *Tell everything* is not: it names the carrot twice and leaves the star out. Sections 7 and 8 measure such errors.
 #
-# Most of this model grew up without pictures. It began as `answer-lm`, a small GPT as in chapter 03 that had read nothing but notes in
-# words, and got its eyes later. How does such a model read a picture?
+# The largest part of this model grew up without pictures: its language model. That began as `answer-lm`, a small GPT as
+# in chapter 03 that had read nothing but notes in words, and got its eyes later. How does such a model read a picture?
 #
 # - **vision–language model**（视觉语言模型）: a language model that reads pictures as part of its text.
 #
@@ -255,8 +255,9 @@ claim("change by padding", off, at_most=1e-4)
 #
 # *Goal: let a language model learn its answers alone, no questions and no padding. About 10 minutes.*
 #
-# `ids` is (B, T), each text with its answer to the end, then `pad_id`. `answer_starts` (B,) is the place of the first token of each answer. The label of
-# a token is the token *after* it, if that belongs to an answer, else −100. The last token has nothing after it: return (B, T − 1).
+# `ids` is (B, T), each text with its answer to the end, then `pad_id`. `answer_starts` (B,) is the place of the first
+# token of each answer. The label of a token is the token *after* it, if that belongs to an answer, else −100. The
+# last token has nothing after it: return (B, T − 1).
 
 
 # %% tags=["exercise"] id="13-answer-labels"
@@ -362,10 +363,11 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** the picture has become a text. The tractor is noted in each of the four squares that it fills, the small star once, and
-# the small carrot, which lies across four squares, in none: a square holds one note, and where a thing only touches it the note fails.
-# (The vectors are mixtures, though, and what is shown is the nearest word alone.) What does the language model make of it, which has learned nothing since it read notes? An **exam**
-# asks about each scene eight questions of all kinds, "is there a …?" for things that are there and things that are not, a
+# **What to see:** the picture has become a text. The tractor is noted in each of the four squares that it fills, the
+# small star once, and the small carrot, which lies across four squares, in none: a square holds one note, and where a
+# thing only touches it the note fails. (The vectors are mixtures, though, and what is shown is the nearest word
+# alone.) What does the language model make of it, which has learned nothing since it read notes? An **exam** asks
+# about each scene eight questions of all kinds, "is there a …?" for things that are there and things that are not, a
 # caption, and everything. Sentences are found by the beam search of chapter 09.
 
 # %%
@@ -588,9 +590,9 @@ claim("finished: probes", scores["finished"]["probes"], at_least=0.97)
 claim("finished: captions", scores["finished"]["captions"], at_least=0.9)
 
 # %% [markdown]
-# **What to see:** alignment alone brings most of it. Your few hundred steps add something everywhere but are no miracle, and
-# *everything* comes last, even for the finished model. Whoever lists thing after thing has to know what has been named already: that is
-# a guess, which fits the wrong reply of section 1.
+# **What to see:** alignment alone brings most of the answers, captions and probes. Your few hundred steps add
+# something everywhere but are no miracle, and *everything* comes last, even for the finished model. Whoever lists
+# thing after thing has to know what has been named already: that is a guess, which fits the wrong reply of section 1.
 #
 # ## 8 · Hallucination, measured exactly
 #
@@ -780,10 +782,11 @@ claim("lost where there is much padding", (correct["yours"][short] - correct["co
 # %% [markdown]
 # Stop here and name the cause before you read on. Which questions suffer, and what do they have that others do not?
 #
-# **Diagnosis.** The last column is the end of the *longest* text. For all others it is padding: what is read there is said behind tokens that
-# are not there, and no training ever asked for anything in such a place. A question asked alone has no padding, which is why it comes
-# out right. Either pad on the left, so that all texts end in the last column, or take the last column that the mask allows. **The test that finds it** is
-# that of section 3: padding must change nothing.
+# **Diagnosis.** The last column is the end of the *longest* text. For all others it is padding: what is read there is
+# said behind tokens that are not there, and no training ever asked for anything in such a place. A question asked
+# alone has no padding, which is why it comes out right. Either pad on the left, so that all texts end in the last
+# column, or take the last column that the mask allows. **The test that finds it** is that of section 3: padding must
+# change nothing.
 #
 # ## 11 · On real data: photographs
 #
@@ -865,8 +868,8 @@ viz.show(
 claim("answers of the language model that reads notes", 1 - in_text["wrong in val"], at_least=0.85)
 
 # %% [markdown]
-# **What to see:** the reader is good at all kinds, so it was worth eyes. Where the finished model is better with pictures than the reader
-# with notes, it went on learning. Comparisons of size are the hardest with pictures.
+# **What to see:** the reader is good at all kinds, so it was worth eyes. Where the finished model is better with
+# pictures than the reader with notes, it went on learning. Sizes and their comparisons are the hardest with pictures.
 #
 # ## 13 · The same eyes for a real language model
 #

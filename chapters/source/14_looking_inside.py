@@ -188,9 +188,10 @@ of_others = (does.sum(dim=1).mean() - of_target) / 3
 claim("fall of the logit of network A without the thing, less that without another", of_target - of_others, at_least=3)
 
 # %% [markdown]
-# **What to see:** without the thing that it names the score falls by a lot. Without a bystander or the stamp it changes much less, and
-# may even rise, which is a negative fall. This is the truth about the network, *not* about the world: it holds for a network that is wrong as well. An explanation is
-# good if it says the same from one picture alone.
+# **What to see:** without the thing that it names the score falls by a lot. Without a bystander or the stamp it
+# changes much less, and may even rise, which is a negative fall. This is the truth about the network, *not* about the
+# world: it holds for a network that is wrong as well. An explanation is good if it says the same from one picture
+# alone.
 #
 # ## 3 · Gradients: small changes, and their sum
 #
@@ -365,9 +366,10 @@ assert differ["mean"] < 1e-7 < 0.1 < differ["largest"]
 # %% [markdown]
 # ## 5 · Where attention came from
 #
-# A transformer shows its attention for free. But the weights of one layer say where *its* inputs were read, and those were
-# mixed by the layers before. Follow the mixing back. Of a layer take the mean $W$ over heads. The residual connection keeps
-# what was there, and the usual guess is that half of each token is itself: $\frac12(W+I)$ (Abnar and Zuidema, 2020). Layers act one after the other, so multiply.
+# A transformer shows its attention for free. But the weights of one layer say where *its* inputs were read, and those
+# were mixed by the layers before. Follow the mixing back. Of a layer take the mean $W$ over heads. The residual
+# connection keeps what was there, and the usual guess is that half of each token is itself: $\frac12(W+I)$ (Abnar and
+# Zuidema, 2020). Layers act one after the other, so multiply.
 #
 # - **attention rollout**（注意力展开）: the product over layers of attention mixed with the identity, as a guess of what arrived from where.
 #
@@ -715,8 +717,8 @@ claim(
 )
 
 # %% [markdown]
-# It falls to a fifth or a quarter, and chance is one in six. But in practice you have the archive and nothing else. Could you have *seen*
-# it? The pictures below are all usual ones, and B is right about them.
+# It falls to little more than chance, which is one in six. But in practice you have the archive and nothing else.
+# Could you have *seen* it? The pictures below are all usual ones, and B is right about them.
 
 # %%
 u, u_marks = usual[:FEW].float(), usual_marks[:FEW]
@@ -749,7 +751,7 @@ share = [each["integrated"][work].mean() for each, work in zip(hits["B"], works,
 claim("of the pictures where it does something, named by integrated gradients, worst seed", min(share), at_least=0.85)
 
 # %% [markdown]
-# Where the stamp of B does something, integrated gradients name it on nine pictures in ten or more. A stamp that does nothing is no
+# Where the stamp of B does something, integrated gradients name it on about nine pictures in ten or more. A stamp that does nothing is no
 # reason for a map to show it. And a stamp can do nothing: to tell six kinds apart a network needs to recognize five, and the sixth is
 # whatever remains.
 #
@@ -909,7 +911,7 @@ claim(
 
 # %% [markdown]
 # **What to see:** cells alone reach an IoU a little above one half, and the grid of eight pixels is a limit. A head
-# with some forty thousand weights gets a fifth to a quarter of what is missing in IoU, and half of it in AP50. What it cannot repair
+# with some forty thousand weights gets about a fifth to a quarter of what is missing in IoU, and about half of it in AP50. What it cannot repair
 # are cells that were named wrong.
 #
 # One step more: nouns with places are a scene graph, and a scene graph is what captions were made of.
@@ -1238,12 +1240,13 @@ claim("area of random pixels less that of Grad-CAM", area["random"] - area["Grad
 # - *Directions inside large models can be named and turned.* Dictionaries of up to 34 million features were learned from one layer of Claude 3 Sonnet, and some of
 #   them change its behavior as their names say (Templeton et al., 2024).
 #
-# **Unknown.** The authors of the last study say themselves that their features are incomplete and that rigorous methods are missing to tell
-# whether they capture what the model computes. Nobody can draw the world again without one thing for a model that has read the web. What carries over from this
-# chapter is the order of work: **intervene first, explain second, and believe an explanation as far as interventions bear it out.**
+# **Unknown.** The authors of the last study say themselves that their features are incomplete and that rigorous
+# methods are missing to tell whether they capture what the model computes. Nobody can draw the world again without
+# one thing for a model that has read the web. What carries over from this chapter is the order of work: **intervene
+# first, explain second, and believe an explanation as far as interventions bear it out.**
 #
-# **On one GPU** nothing changes but time: gradients cost a pass backward, occlusion a pass for each square, all in batches. **On many**, pictures are shared out;
-# maps need no communication.
+# **On one GPU** nothing changes but time: gradients cost a pass backward, occlusion a pass for each square, all in
+# batches. **On many**, pictures are shared out; maps need no communication.
 #
 # ## 17 · Open project: explain a model that somebody else made
 #

@@ -189,7 +189,8 @@ claim("share", most, at_least=0.5)
 # **What to see:** *small* and *fast* are two different wishes. Half of the numbers are in the decoder, and more than
 # half of the work is in the CNN, whose few weights are used again at every place of the picture.
 #
-# **In training** there is more to keep: for every weight (4 bytes) a gradient (4) and AdamW's two running means (8). And each layer keeps what it will need for the gradient:
+# **In training** there is more to keep: for every weight (4 bytes) a gradient (4) and AdamW's two running means (8).
+# And each layer keeps what it will need for the gradient:
 #
 # - **activations**（激活值）: the results of layers, kept during the forward pass until the backward pass has used them.
 #
@@ -292,8 +293,8 @@ for count in (1, 4, 16, 64):
 
 # %% [markdown]
 # **What to see:** with one vector your machine does a fraction of the operations that it could: it waits for the weights, and
-# the point lies near the slanted part. With many vectors it reaches its peak. In between, points can lie far below: the
-# roof is a limit and no promise. Writing a text token by token is the left end: *one* vector at a time through all weights. There, fewer
+# the point lies under the slanted part. With many vectors it reaches its peak. Before that, points can lie far below the
+# roof: it is a limit and no promise. Writing a text token by token is the left end: *one* vector at a time through all weights. There, fewer
 # **bytes** make it faster, whatever happens to the operations.
 #
 # Two words for what one measures:
@@ -638,8 +639,8 @@ broken = dict(zip(GONE, left_true["layer"], strict=True)).get(0.6, 0.0)
 claim("what mending brings back", healed - broken, at_least=0.7)
 
 # %% [markdown]
-# **What to see:** when the smallest of *all* layers go, a level and an edge; by layer captions fall from the start. Forty steps of training
-# bring a model back that had fallen over it.
+# **What to see:** when the smallest of *all* layers go, a level and an edge; by layer captions fall much earlier. Forty
+# steps of training bring a model back that had lost nearly all.
 #
 # **Why zeros alone do not make it faster.** A product with 0 takes as long as any other. To skip it, one has to look
 # where the zeros are, and that costs more than a product. The file does not shrink either: a zero is a number of four
@@ -678,8 +679,9 @@ for name, job in jobs.items():
 #
 # $$\mathbb E\,\|Wx-W'x\|^2=\operatorname{tr}\big((W-W')\,LL^\top(W-W')^\top\big)=\|WL-W'L\|^2$$
 #
-# so take the nearest to $WL$, and multiply by $L^{-1}$ (Wang et al., 2025). Try both with half of the captioner's numbers.
-# The ranks are dealt out by the same measure, to the layers where they add most: what you see is the lead of both together. Nothing is trained. Predict how many captions stay true.
+# so take the nearest to $WL$, and multiply by $L^{-1}$ (Wang et al., 2025). Try both with half of the captioner's
+# numbers. The ranks are dealt out by the same measure, to the layers where they add most: what you see is the lead of
+# both together. Nothing is trained. Predict how many captions stay true.
 
 # %%
 weight = layers["decoder.blocks.0.feed_forward.expand"]
@@ -956,7 +958,8 @@ if exported is not None:
 # ## 9 · Accuracy against size
 #
 # Now all together. Each point is a captioner: how many bytes, and how many captions are true. A number of $b$ bits
-# counts $b/8$ bytes, with the scales of all channels beside them; a pruned model counts one bit for each place and four bytes for each number that is left.
+# counts $b/8$ bytes, with the scales of all channels beside them; a pruned model counts one bit for each place and
+# four bytes for each number that is left.
 
 # %%
 total = deploy.count_bytes(large)
@@ -981,7 +984,7 @@ ax.set(xscale="log", xlabel="kB", ylabel="captions that are true")
 ax.margins(y=0.15)
 viz.show(
     figure,
-    alt="True captions over kilobytes on a logarithmic axis: float32 at about 4000, int8 at about 1000 and the distilled student as int8 at about 310 lie nearly level; only four bits fall off.",
+    alt="True captions over kilobytes on a logarithmic axis: float32 at about 4000, int8 at about 1000 and the distilled student as int8 at about 310 lie nearly level; four bits and the pruned model fall off.",
 )
 tiniest = points["distilled int8"]
 assert tiniest[0] / total < 0.08
@@ -1206,8 +1209,8 @@ claim("count over the formula with attention", {f"{n:,} tokens": a / b for n, a,
 # | Llama 3.1 405B | 405 billion | about 15 trillion | 30.84 million, H100 | 8,930 t by location, 0 t by contracts |
 # | DeepSeek-V3 | 37 of 671 billion | 14.8 trillion | 2.788 million, H800 | not given |
 #
-# (Llama's own paper is more exact: 15.6 trillion tokens, 3.8 × 10²⁵ operations.) Now you can read such a table. How much did they compute, what share of the GPUs' peak was that, how much energy, and
-# how much money?
+# (Llama's own paper is more exact: 15.6 trillion tokens, 3.8 × 10²⁵ operations.) Now you can read such a table. How
+# much did they compute, what share of the GPUs' peak was that, how much energy, and how much money?
 
 # %%
 PEAK = 989e12  # BF16 operations a second of an H100, by NVIDIA's data sheet

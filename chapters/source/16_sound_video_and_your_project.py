@@ -284,8 +284,8 @@ def mel_filters_by_hand(bands, size, rate):
 check("16-mel", mel_filters_by_hand)
 
 # %% [markdown]
-# The power of a band is the sum of the powers in it, each weighted by the triangle, and its logarithm is what a network reads, as an ear hears ratios of loudness,
-# too.
+# The power of a band is the sum of the powers in it, each weighted by the triangle, and its logarithm is what a
+# network reads, as an ear hears ratios of loudness, too.
 #
 # ## 5 · Naming sounds
 #
@@ -478,9 +478,10 @@ viz.show(
 )  # fmt: skip
 
 # %% [markdown]
-# **What to see:** these five sounds each find a picture of their thing among all test pictures. The ear was given no name. But
-# names helped behind the scenes: we paired by them, each batch holds every thing once so that no wrong picture is secretly right, and
-# the eye had learned nouns from captions. Pairs cut out of real videos have none of that, and some fit by accident.
+# **What to see:** a tick stands where a sound finds a picture of its thing among all test pictures, as most do. The
+# ear was given no name. But names helped behind the scenes: we paired by them, each batch holds every thing once so
+# that no wrong picture is secretly right, and the eye had learned nouns from captions. Pairs cut out of real videos
+# have none of that, and some fit by accident.
 #
 # ## 8 · A clip is many pictures
 #
@@ -566,7 +567,7 @@ check("16-order", moves_first)
 # %% [markdown]
 # ## 9 · First frame, mean of frames, attention over time
 #
-# Real clips come without places. Three networks are to answer the same questions:
+# Real clips come without places. Four networks are to answer the same questions:
 #
 # - **which way** does it move: left, right, up or down;
 # - **which first**: of two things, which moves first;
@@ -853,9 +854,10 @@ viz.show(
 # which entered, now leaves. The sunflower and the order are left out: what is said is true, and not all that could be said. (The clip
 # was chosen among those whose first sentence is true and tells an order.)
 #
-# **Does it watch?** Three tests that need no reference sentence, only a judge. Tell it about *another* clip: what it says must not be true of this one. Show
-# it the clip *backward*: where a way or an order is told, it must now say something else. Show it the *first frame* and let it last:
-# nothing can move. (Clips in which something enters are left out of the third, as their first frame lacks it.)
+# **Does it watch?** Three tests that need no reference sentence, only a judge. Tell it about *another* clip: what it
+# says must not be true of this one. Show it the clip *backward*: where a way or an order is told, it must now say
+# something else. Show it the *first frame* and let it last: nothing can move. (Clips in which something enters are
+# left out of the third, as their first frame lacks it.)
 
 # %%
 elsewhere = sum(true_of(several.clips, said["bundled"][1:] + said["bundled"][:1])) / len(several)
@@ -895,12 +897,14 @@ for i in wrong[:5]:
 # **What to see:** both verbs look at the same frames, most of all at the last one, and hardly at the first three, in which the window
 # enters. That is no mistake: the encoder has let all frames attend to each other, so a late token can hold what happened early. *When*
 # something happened cannot be read off this map. (And a map of attention is no proof of what a model uses: chapter 07.) Below the figure
-# are failures of the finished model: most get a way wrong, the right axis and the wrong way along it; others turn an order round.
+# are failures of the finished model: often it is a way, the right axis and the wrong way along it. An order can be turned
+# round, too, or something that moves is said to stand still.
 #
 # ## 11 · Three kinds of data in one space
 #
-# Sound, clip and text: three pairs of kinds. A loss for each pair is the plain way (AudioCLIP: Guzhov et al., 2021). ImageBind (Girdhar et al., 2023) pairs
-# everything with pictures only, and finds that sounds and texts which never met fit together in the end.
+# Sound, clip and text: three pairs of kinds. A loss for each pair is the plain way (AudioCLIP: Guzhov et al., 2021).
+# ImageBind (Girdhar et al., 2023) pairs everything with pictures only, and finds that sounds and texts which never
+# met fit together in the end.
 #
 # ### ✏️ Exercise 7 · Three modalities, one space ★★
 #
@@ -1003,8 +1007,8 @@ viz.show(viz.bars(recalls, ylabel="first among 20", baseline={"chance": 0.05}),
 claim("first among 20, worst of six ways", min(recalls.values()), at_least=0.8)
 
 # %% [markdown]
-# **What to see:** all six directions work, also sounds → texts, from 20 groups a batch and three linear maps. What was hard had been learned before, each
-# network by itself.
+# **What to see:** all six directions work, also sounds → texts, from 20 groups a batch and three linear maps. What
+# was hard had been learned before, each network by itself.
 #
 # ## 12 · On real pictures: where does the camera go?
 #
@@ -1040,8 +1044,9 @@ exact = sum(found == true for found, true in zip(pans, true_shifts, strict=True)
 claim("shifts of photographs found to the pixel", exact, at_least=0.85)
 
 # %% [markdown]
-# No training, six lines, and exact to the pixel on more than nine crops of ten. (The camera went the opposite way of the picture.) It finds *one* motion of the whole picture; where things move each in their own way
-# one has to look at small windows, or learn. (Your own recordings go in as `load_wave("my.wav")`, at 8,000 samples a second or resampled
+# No training, six lines, and exact to the pixel on more than nine crops of ten. (The camera went the opposite way of
+# the picture.) It finds *one* motion of the whole picture; where things move each in their own way one has to look at
+# small windows, or learn. (Your own recordings go in as `load_wave("my.wav")`, at 8,000 samples a second or resampled
 # there: section 6.)
 #
 # ## 13 · At scale
@@ -1059,8 +1064,9 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.85)
 # the amount. A minute of video at 24 frames a second is 1,440 pictures; with 64 patches each that would be 92,160 tokens. So
 # real systems look at few frames, merge patches, and spend attention on space and time apart.
 #
-# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` your captioner trains longer. **On many**, chapter 15 shows how a step
-# is shared out; this model keeps the captioner's batch normalization, and its recipe trains in one process.
+# **On one GPU** everything here runs as it is, `fit` and `generate` use it, and with the budget `gpu` your captioner
+# trains longer. **On many**, chapter 15 shows how a step is shared out; this model keeps the captioner's batch
+# normalization, and its recipe trains in one process.
 #
 # ## 14 · Your own project
 #
@@ -1071,9 +1077,10 @@ claim("shifts of photographs found to the pixel", exact, at_least=0.85)
 # mmcourse project medicine   # writes a folder: notebook, pictures, rubric, a test of the data
 # ```
 #
-# Medicine, driving, security, social media, shops, schoolbooks, search, customer service, museum, design, games. Each begins with small
-# generated pictures so that every cell runs at once. Then `FOLDER` becomes a folder of your own, and later what labels mean and what errors cost. And each
-# says what would be needed before anybody relies on it: which data, whose consent, what an error costs, which law.
+# Medicine, driving, security, social media, shops, schoolbooks, search, customer service, museum, design, games. Each
+# begins with small generated pictures so that every cell runs at once. Then `FOLDER` becomes a folder of your own,
+# and later what labels mean and what errors cost. And each says what would be needed before anybody relies on it:
+# which data, whose consent, what an error costs, which law.
 
 # %% [markdown] tags=["written"] id="16-relied-on"
 # ### ✏️ Written question · Before anybody relies on it
