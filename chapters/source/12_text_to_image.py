@@ -607,7 +607,7 @@ print(len(pool), in_full(pool[0]))
 seed_everything(0)
 mine = Text2Image(Text2ImageConfig(channels=48, width=96), drawer.tokenizer)
 drawings = Drawings(mine, scenes=pool, size=16)
-STEPS_DRAWER = by_budget(smoke=2, standard=1200, gpu=6000)
+STEPS_DRAWER = by_budget(smoke=2, standard=1500, gpu=6000)
 drawn_history = fit(mine, loss, drawings, steps=STEPS_DRAWER, learning_rate=2e-3, description="a drawer")
 _ = mine.eval()
 
@@ -725,7 +725,7 @@ said = {split: [in_full(scene) for scene in scenes] for split, scenes in simple.
 SCALES, COUNTS = (1.0, 2.0, 4.0), (2, 5, 10, 20)
 dials = [(scale, count) for scale in SCALES for count in COUNTS]
 scores = [
-    judged(drawer, said["val"][:60], guidance=scale, steps=count).found
+    judged(drawer, said["val"][:50], guidance=scale, steps=count).found
     for scale, count in progress(dials, "Guidance and steps")
 ]
 
@@ -755,7 +755,7 @@ def things_drawn(count):
 
 
 by_steps = {
-    "full sentence": [judged(drawer, said["val"][:60], guidance=1.0, steps=1).found, scores[3]],  # of both dials
+    "full sentence": [judged(drawer, said["val"][:50], guidance=1.0, steps=1).found, scores[3]],  # of both dials
     "no sentence": [things_drawn(count) for count in (1, 20)],
 }
 
@@ -775,9 +775,10 @@ claim("drawings in one step that show a thing, without a sentence", opened[0], a
 claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_least=0.3)
 
 # %% [markdown]
-# **What to see:** on the left, guidance 4 hurts, most with few steps; guidance 2 hurts with two steps, and from five on sixty sentences
-# show no difference. These sentences leave nothing open that guidance could sharpen, so only its price is left. On the right you see what steps are for: what the sentence leaves open. Each one
-# decides a little, and the next is told what was decided. A real sentence leaves nearly everything open.
+# **What to see:** on the left, guidance 4 hurts, most with few steps; guidance 2 hurts with two steps, and from five
+# on fifty sentences show no difference. These sentences leave nothing open that guidance could sharpen, so only its
+# price is left. On the right you see what steps are for: what the sentence leaves open. Each one decides a little,
+# and the next is told what was decided. A real sentence leaves nearly everything open.
 #
 # On the exact field of section 4 a higher order won by far. Does it win here? Twenty evaluations each, with guidance 4, where there is
 # something left to win:
@@ -785,7 +786,7 @@ claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_leas
 # %%
 euler = scores[dials.index((4.0, 20))]  # drawn already
 lead = {
-    name: euler - judged(drawer, said["val"][:60], guidance=4.0, method=method, steps=count).found
+    name: euler - judged(drawer, said["val"][:50], guidance=4.0, method=method, steps=count).found
     for name, method, count in (("midpoint, 10", "midpoint", 10), ("Runge-Kutta, 5", "runge_kutta", 5))
 }
 claim("things found, Euler minus midpoint", lead["midpoint, 10"], at_least=-0.05)
@@ -980,9 +981,10 @@ assert found.max() < 2
 #
 # ## 15 · At scale
 #
-# **Stable Diffusion 1** (model card): a U-Net that works on a map of one eighth of the side made by an autoencoder, words from a
-# frozen CLIP encoder through cross-attention, 237,000 steps at 256 and 194,000 at 512 pixels with batches of 2,048, then
-# 515,000 more (checkpoint 1.2). Checkpoint 1.3 goes on for 195,000 steps and drops 10 % of the captions, as the later ones do. 150,000 hours of A100, an estimated 11,250 kg of CO₂.
+# **Stable Diffusion 1** (model card): a U-Net that works on a map of one eighth of the side made by an autoencoder,
+# words from a frozen CLIP encoder through cross-attention, 237,000 steps at 256 and 194,000 at 512 pixels with
+# batches of 2,048, then 515,000 more (checkpoint 1.2). Checkpoint 1.3 goes on for 195,000 steps and drops 10 % of the
+# captions, as the later ones do. 150,000 hours of A100, an estimated 11,250 kg of CO₂.
 #
 # **Judged by parts**, as here: GenEval (Ghosh et al., 2023) lets an object detector say what was drawn. From the main
 # table of its README:
