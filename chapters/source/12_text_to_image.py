@@ -357,7 +357,7 @@ history = fit(learned, flow_matching_loss, points, steps=STEPS_2D, learning_rate
 
 # %% [markdown]
 # The formula for the split says: the loss of the network, minus the loss of the exact field, is the mean squared distance
-# between the two. Measure all three on the same 100,000 lines.
+# between the two. Measure both losses on the same 100,000 lines, and the distance on 100,000 others.
 
 
 # %%
@@ -711,7 +711,7 @@ claim("lead of the drawer over no sentence, things", runs["drawer"].found - runs
 # %% [markdown]
 # **What to see:** without its sentence the same network draws one of the six things in about half of its pictures, and
 # hits the asked one by chance. With it, most
-# drawings show the asked thing at the asked place; the color is never missed. *All true* asks for the size as well.
+# drawings show the asked thing at the asked place; the color is hardly ever missed. *All true* asks for the size as well.
 #
 # ## 9 · The finished drawer
 #
@@ -776,7 +776,7 @@ claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_leas
 
 # %% [markdown]
 # **What to see:** on the left, guidance 4 hurts, most with few steps; guidance 2 hurts with two steps, and from five
-# on fifty sentences show no difference. These sentences leave nothing open that guidance could sharpen, so only its
+# on it is a sentence or two of fifty away from guidance 1, which could be chance. These sentences leave nothing open that guidance could sharpen, so only its
 # price is left. On the right you see what steps are for: what the sentence leaves open. Each one decides a little,
 # and the next is told what was decided. A real sentence leaves nearly everything open.
 #
@@ -798,8 +798,8 @@ claim("things found, Euler minus Runge–Kutta", lead["Runge-Kutta, 5"], at_leas
 # ## 10 · What it has never seen together
 #
 # A drawer that stores pictures cannot make pairs that were kept out; one that puts parts together can. For the small drawer
-# they are the third row of section 8, a little below known pairs: six things in a hundred and one run, which could be chance. The
-# finished one loses little, although every known pair was in its training and no new one was:
+# they are the third row of section 8, near the known pairs: a few things in a hundred apart, in one run, which could be
+# chance. The finished one loses little, although every known pair was in its training and no new one was:
 
 # %%
 gap = {"things": known_pairs.found - new_pairs.found, "backgrounds": known_pairs.background - new_pairs.background}
@@ -897,8 +897,9 @@ viz.show(
 )
 
 # %% [markdown]
-# **What to see:** some are blurred, and some look right to you. Where two drawings resemble each other, a few dots decide, and
-# the judge errs as well.
+# **What to see:** some are blurred, and some look right to you. In most the judge finds the asked thing at its place and
+# misses only the size, which one or two rows of dots decide. A few it takes for another thing. On drawings like these
+# the judge may err as well.
 #
 # ## 13 · A silent failure: the clock that runs too fast
 #
@@ -951,8 +952,8 @@ claim("order of the colleague's method", slope_of(wrong_errors), near=1, toleran
 # Stop here and name the cause before you read on. The samples are no help. What does an order of 1 say about a method
 # that should have 2?
 #
-# **Diagnosis.** `linspace(0, 1, 50)` has 50 times from 0 to 1, so 49 gaps, each longer than $h=1/50$. Every step is taken a
-# little later than it should be: the clock runs ahead of the place by up to one step. That is an error of order $h$,
+# **Diagnosis.** `linspace(0, 1, 50)` has 50 times from 0 to 1, so 49 gaps, each longer than $h=1/50$. Every step
+# after the first is taken later than it should be: the clock runs ahead of the place by up to one step. That is an error of order $h$,
 # which no method can repair. **The test that finds it**: measure the order on a field that you know. Looking at samples does not.
 #
 # ## 14 · On real data: sixteen photographs
