@@ -96,6 +96,7 @@ class _Writer:
         self.figures: list[Figure] = []
         self.exercises: list[Exercise] = []
         self.pictures: dict[str, bytes] = {}
+        self.sounds = 0
 
     def cell(self, cell: NotebookNode) -> str:
         tags = cell.metadata.get("tags", [])
@@ -128,13 +129,22 @@ class _Writer:
         if "image/png" in data:
             return self.picture(data["image/png"], output.metadata.get("image/png", {}), data.get("text/plain", ""))
         if "text/html" in data:
-            return f'<div class="result">{_restyled(data["text/html"])}</div>\n'
+            return f'<div class="result">{self.named_sounds(_restyled(data["text/html"]))}</div>\n'
         text = data.get("text/plain", "")
         if _PROGRESS.search(text):
             return ""
         if re.fullmatch(r"\[\w+: .*\]", text, re.DOTALL):
             return f'<p class="left-out">Left out on this page: {escaped(text[1:-1])}.</p>\n'
         return self.printed(text)
+
+    def named_sounds(self, fragment: str) -> str:
+        """The same, every player of a sound with a name that a screen reader can say."""
+
+        def named(match: re.Match) -> str:
+            self.sounds += 1
+            return f'{match[0]} aria-label="Sound {int(self.number)}.{self.sounds}"'
+
+        return re.sub(r"<audio\b", named, fragment)
 
     def printed(self, text: str) -> str:
         text = _ANSI.sub("", text).rstrip("\n")

@@ -99,6 +99,7 @@ def structure(page):
         yield "no language"
     yield from (f"{len(page.all(tag))} × {tag}" for tag in ("main", "header", "footer") if len(page.all(tag)) != 1)
     yield from (f"no text for {one}" for one in page.all("img") if not one.get("alt", "").strip())
+    yield from ("a sound without a name" for one in page.all("audio") if not one.get("aria-label"))
     for attrs, text in page.links:
         if not (text.strip() or attrs.get("aria-label")):
             yield f"a link without a name to {attrs['href']}"
@@ -108,7 +109,7 @@ def loads(page):
     """What a browser would fetch from elsewhere, or run."""
     for tag, attrs in page.found:
         for key in LOADING & set(attrs):
-            if re.match(r"\w+:|//", attrs[key]):
+            if re.match(r"\w+:|//", attrs[key]) and not attrs[key].startswith("data:audio/"):  # that is in the page
                 yield f"loads {attrs[key]}"
         if tag in ("script", "iframe", "object", "embed", "base") or any(key.startswith("on") for key in attrs):
             yield f"a {tag} with {attrs}"
@@ -205,6 +206,12 @@ def test_a_picture_keeps_its_shape_and_its_text():
     assert list(page.pictures) == ["pictures/99-1.png"]
     with pytest.raises(ValueError, match="a picture of chapter 99 has no text alternative"):
         shown(data)
+
+
+def test_sounds_have_names():
+    player = "<audio controls><source src='data:audio/wav;base64,AA'></audio>"
+    body = shown({"text/html": player + player}).body
+    assert re.findall(r'<audio aria-label="(.+?)" controls>', body) == ["Sound 99.1", "Sound 99.2"]
 
 
 def test_results_wear_classes_and_what_is_hidden_stays_hidden():
