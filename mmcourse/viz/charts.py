@@ -152,8 +152,9 @@ def curves(
         ax.set_yscale("log")
     if logx:
         ax.set_xscale("log")
-        if len(places) <= 8:  # the measured places rather than powers of ten
-            ax.set_xticks(sorted(places), [f"{x:,g}" for x in sorted(places)])
+        ticks = sorted(places)
+        if len(ticks) <= 8:  # the measured places rather than powers of ten
+            ax.set_xticks(ticks, [f"{x:,g}" for x in ticks])
             ax.minorticks_off()
     _levels(ax, baseline)
     ax.grid(axis="y")
