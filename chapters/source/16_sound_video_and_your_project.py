@@ -1041,7 +1041,7 @@ for photo in photos.values():
         pans.append(shift_of(one, other))
         true_shifts.append((down, across))
 exact = sum(found == true for found, true in zip(pans, true_shifts, strict=True)) / len(pans)
-claim("shifts of photographs found to the pixel", exact, at_least=0.85)
+claim("shifts of photographs found to the pixel", exact, at_least=0.9)
 
 # %% [markdown]
 # No training, six lines, and exact to the pixel on more than nine crops of ten. (The camera went the opposite way of
