@@ -45,7 +45,7 @@ from torch import nn
 
 from mmcourse import viz, widgets
 from mmcourse.course import Question, check, claim, open_chapter, quiz
-from mmcourse.datasets import lexicon, load_photos, render, sample_scenes, square
+from mmcourse.datasets import load_photos, render, sample_scenes, square
 from mmcourse.flow import EVALUATIONS, STEPS, GaussianMixture, flow_matching_loss, guided, on_line, sample, trajectory
 from mmcourse.models.text2image import Text2Image, Text2ImageConfig, from_pixels, to_pixels
 from mmcourse.recipes import load_trained
@@ -560,12 +560,11 @@ check("12-drop-captions", drop_captions)
 # ```
 #
 # The small map sees all of the picture, the large one its details, and the kept one carries where things are exactly. Time
-# tells how much of what is seen is noise. Train a small one on an easy world, **one thing out of six nouns**, upright in the
-# middle of its cell on a plain background, so that three minutes are enough.
+# tells how much of what is seen is noise. Train a small one on an easy world, **one thing out of six nouns** that can be
+# told apart at ten dots, upright in the middle of its cell on a plain background, so that two minutes are enough.
 
 # %%
-NOUNS = [noun.name for noun in lexicon()][::9][:6]
-print(", ".join(NOUNS))
+NOUNS = ["cat", "strawberry", "rocket", "boot", "key", "tree"]
 
 
 def shows(scene):
@@ -605,9 +604,9 @@ print(len(pool), in_full(pool[0]))
 
 # %%
 seed_everything(0)
-mine = Text2Image(Text2ImageConfig(channels=48, width=96), drawer.tokenizer)
+mine = Text2Image(Text2ImageConfig(channels=48, width=64, depth=1), drawer.tokenizer)
 drawings = Drawings(mine, scenes=pool, size=16)
-STEPS_DRAWER = by_budget(smoke=2, standard=1500, gpu=6000)
+STEPS_DRAWER = by_budget(smoke=2, standard=1700, gpu=6000)
 drawn_history = fit(mine, loss, drawings, steps=STEPS_DRAWER, learning_rate=2e-3, description="a drawer")
 _ = mine.eval()
 
@@ -703,20 +702,20 @@ viz.show(
     viz.heat([list(run) for run in runs.values()], rows=list(runs), columns=["thing", "place", "color", "all true"]),
     alt="Table: without a sentence all is near chance, the drawer finds most things and places and all colors, true pictures are read almost perfectly.",
 )
-claim("drawings without a sentence that show one of the six things", one_of_six, at_least=0.4)
-claim("asked things that the judge finds", runs["drawer"].found, at_least=0.7)
+claim("drawings without a sentence that show one of the six things", one_of_six, at_least=0.3)
+claim("asked things that the judge finds", runs["drawer"].found, at_least=0.8)
 claim("asked backgrounds", runs["drawer"].background, at_least=0.95)
 claim("lead of the drawer over no sentence, things", runs["drawer"].found - runs["no sentence"].found, at_least=0.4)
 
 # %% [markdown]
 # **What to see:** without its sentence the same network draws one of the six things in about half of its pictures, and
-# hits the asked one by chance. With it, most
-# drawings show the asked thing at the asked place; the color is hardly ever missed. *All true* asks for the size as well.
+# hits the asked one by chance. With it, nearly
+# all drawings show the asked thing at the asked place; the color is hardly ever missed. *All true* asks for the size as well.
 #
 # ## 9 · The finished drawer
 #
-# The bundled `text2image` has a third more channels, knows all 64 nouns and learned for twenty minutes from 192,000 scenes
-# of one thing. There are only some twelve thousand different ones, so it has seen all pictures of known pairs of noun and
+# The bundled `text2image` is twice as deep, has three times the weights, knows all 64 nouns and learned for twenty minutes
+# from 192,000 scenes of one thing. There are only some twelve thousand different ones, so it has seen all pictures of known pairs of noun and
 # background; pairs that were kept out it has never seen. Both dials at once, on validation sentences:
 
 # %%
@@ -725,7 +724,7 @@ said = {split: [in_full(scene) for scene in scenes] for split, scenes in simple.
 SCALES, COUNTS = (1.0, 2.0, 4.0), (2, 5, 10, 20)
 dials = [(scale, count) for scale in SCALES for count in COUNTS]
 scores = [
-    judged(drawer, said["val"][:50], guidance=scale, steps=count).found
+    judged(drawer, said["val"][:40], guidance=scale, steps=count).found
     for scale, count in progress(dials, "Guidance and steps")
 ]
 
@@ -755,7 +754,7 @@ def things_drawn(count):
 
 
 by_steps = {
-    "full sentence": [judged(drawer, said["val"][:50], guidance=1.0, steps=1).found, scores[3]],  # of both dials
+    "full sentence": [judged(drawer, said["val"][:40], guidance=1.0, steps=1).found, scores[3]],  # of both dials
     "no sentence": [things_drawn(count) for count in (1, 20)],
 }
 
@@ -776,9 +775,10 @@ claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_leas
 
 # %% [markdown]
 # **What to see:** on the left, guidance 4 hurts, most with few steps; guidance 2 hurts with two steps, and from five
-# on it is a sentence or two of fifty away from guidance 1, which could be chance. These sentences leave nothing open that guidance could sharpen, so only its
-# price is left. On the right you see what steps are for: what the sentence leaves open. Each one decides a little,
-# and the next is told what was decided. A real sentence leaves nearly everything open.
+# on it is a sentence or two of forty away from guidance 1, which could be chance. These sentences leave nothing open
+# that guidance could sharpen, so only its price is left. On the right you see what steps are for: what the sentence
+# leaves open. Each one decides a little, and the next is told what was decided. A real sentence leaves nearly
+# everything open.
 #
 # On the exact field of section 4 a higher order won by far. Does it win here? Twenty evaluations each, with guidance 4, where there is
 # something left to win:
@@ -786,7 +786,7 @@ claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_leas
 # %%
 euler = scores[dials.index((4.0, 20))]  # drawn already
 lead = {
-    name: euler - judged(drawer, said["val"][:50], guidance=4.0, method=method, steps=count).found
+    name: euler - judged(drawer, said["val"][:40], guidance=4.0, method=method, steps=count).found
     for name, method, count in (("midpoint, 10", "midpoint", 10), ("Runge-Kutta, 5", "runge_kutta", 5))
 }
 claim("things found, Euler minus midpoint", lead["midpoint, 10"], at_least=-0.05)
@@ -797,13 +797,14 @@ claim("things found, Euler minus Runge–Kutta", lead["Runge-Kutta, 5"], at_leas
 #
 # ## 10 · What it has never seen together
 #
-# A drawer that stores pictures cannot make pairs that were kept out; one that puts parts together can. For the small drawer
-# they are the third row of section 8, near the known pairs: a few things in a hundred apart, in one run, which could be
-# chance. The finished one loses little, although every known pair was in its training and no new one was:
+# A drawer that stores pictures cannot make pairs that were kept out; one that puts parts together can. For the small
+# drawer they are the third row of section 8: it draws most of them, somewhat fewer than of the known pairs. The
+# finished one loses little, although every known pair was in its training and no new one was:
 
 # %%
 gap = {"things": known_pairs.found - new_pairs.found, "backgrounds": known_pairs.background - new_pairs.background}
 claim("finished drawer, known minus new pairs", gap, at_most=0.1)
+claim("small drawer, the same for things", runs["drawer"].found - runs["drawer, new pairs"].found, at_most=0.15)
 assert judge(reader, new_pictures, new_texts).found > 0.95  # the judge is not the reason for any gap
 
 # %% [markdown]
@@ -858,8 +859,8 @@ sets = {
     "asked for training pictures": draw(mine, [in_full(scene) for scene in pool[:60]], guidance=best),
     "fresh scenes": true_pictures[:60],
 }
-apart = {name: nearest(pictures, stored)[0] for name, pictures in sets.items()}
-_, neighbors = nearest(sets["small drawer"], stored)
+found = {name: nearest(pictures, stored) for name, pictures in sets.items()}
+apart = {name: distances for name, (distances, _) in found.items()}
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 2.8))
@@ -874,7 +875,9 @@ LIMIT = 2.0  # of 255
 caught = {name: (part < LIMIT).double().mean().item() for name, part in apart.items()}
 claim("copies found in the memorizer", caught["memorizer"], at_least=0.95)
 claim("copies found elsewhere", {name: caught[name] for name in sets if name != "memorizer"}, at_most=0.02)
-alike = [pool[number].background == scene.background for number, scene in zip(neighbors, test, strict=False)]
+alike = [
+    pool[number].background == scene.background for number, scene in zip(found["small drawer"][1], test, strict=False)
+]
 claim("nearest training pictures with the background that was asked for", sum(alike) / len(alike), at_least=0.9)
 
 # %% [markdown]

@@ -12,10 +12,11 @@ from mmcourse.tokenizer import WordTokenizer
 TEXTS = ["a red cat", "a dog", "a small cat at the left"]
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[1, 2])
+def model(request):
     torch.manual_seed(0)
-    model = Text2Image(Text2ImageConfig(size=16, channels=16, width=32), WordTokenizer.train(TEXTS)).eval()
+    config = Text2ImageConfig(size=16, channels=16, width=32, depth=request.param)
+    model = Text2Image(config, WordTokenizer.train(TEXTS)).eval()
     for part in model.unet.modules():  # what begins at zero would hide what comes before it
         if isinstance(part, torch.nn.Conv2d):
             torch.nn.init.normal_(part.weight, std=0.1)
@@ -132,5 +133,7 @@ def test_what_does_not_fit_is_named(model):
     for wrong in ({"size": 30}, {"channels": 20}, {"width": 36}):
         with pytest.raises(ValueError, match="size must be a multiple of 4, channels and width of 8"):
             Text2Image(Text2ImageConfig(**wrong), tokenizer)
+    with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
+        Text2Image(Text2ImageConfig(depth=0), tokenizer)
     with pytest.raises(ValueError, match="<pad>"):
         Text2Image(Text2ImageConfig(), WordTokenizer(["<unk>", "a"], special_tokens=("<unk>",)))

@@ -26,7 +26,7 @@ class Text2ImageConfig:
 
     Args:
         size: side S of the pictures in pixels, a multiple of 4.
-        channels, width, heads: of the network, see `UNet`; words have the width C as well.
+        channels, width, heads, depth: of the network, see `UNet`; words have the width C as well.
         text_depth: blocks in which words see each other.
         max_length: most tokens of a sentence, <bos> and <eos> counted.
     """
@@ -35,6 +35,7 @@ class Text2ImageConfig:
     channels: int = 64
     width: int = 128
     heads: int = 4
+    depth: int = 2
     text_depth: int = 1
     max_length: int = 16
 
@@ -59,10 +60,12 @@ class Text2Image(SavedModel):
         if config.size % 4 or config.channels % GROUPS or config.width % GROUPS:
             sizes = f"{config.size}, {config.channels} and {config.width}"
             raise ValueError(f"size must be a multiple of 4, channels and width of {GROUPS}; got {sizes}")
+        if config.depth < 1:
+            raise ValueError(f"depth must be at least 1, got {config.depth}")
         self.embedding = nn.Embedding(len(tokenizer), config.width)
         self.positions = LearnedPositions(config.max_length, config.width)
         self.encoder = Encoder(config.text_depth, config.width, config.heads, hidden=2 * config.width)
-        self.unet = UNet(config.channels, config.width, config.heads, config.max_length)
+        self.unet = UNet(config.channels, config.width, config.heads, config.max_length, config.depth)
 
     def tokenize(self, texts: Sequence[str]) -> EncodedBatch:
         """Ids and mask (N, L) of sentences; of "" there is no more than its beginning and its end.

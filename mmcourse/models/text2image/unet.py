@@ -63,21 +63,22 @@ class UNet(nn.Module):
         width: C, of the map at a quarter of it and of the words, a multiple of 8 and of heads.
         heads: of every attention.
         length: most words, L.
+        depth: blocks at half the side on the way down, as many on the way up, and looks at the words.
     """
 
-    def __init__(self, channels: int, width: int, heads: int, length: int) -> None:
+    def __init__(self, channels: int, width: int, heads: int, length: int, depth: int = 2) -> None:
         super().__init__()
         self.length = length
         time = 2 * width
         self.time = nn.Sequential(nn.Linear(2 * WAVES, time), nn.SiLU(), nn.Linear(time, time))
         self.gist = nn.Linear(length * width, time)  # of all words in their order: attention to them is learned later
         self.first = nn.Conv2d(4 * 3, channels, 3, padding=1)
-        self.down = nn.ModuleList(Residual(channels, channels, time) for _ in range(2))
+        self.down = nn.ModuleList(Residual(channels, channels, time) for _ in range(depth))
         self.narrow = nn.Conv2d(channels, width, 3, stride=2, padding=1)
-        self.middle = nn.ModuleList(Residual(width, width, time) for _ in range(3))
-        self.looks = nn.ModuleList(Look(width, heads) for _ in range(2))
+        self.middle = nn.ModuleList(Residual(width, width, time) for _ in range(depth + 1))
+        self.looks = nn.ModuleList(Look(width, heads) for _ in range(depth))
         self.widen = nn.Conv2d(width, channels, 3, padding=1)
-        self.up = nn.ModuleList(Residual(2 * channels, channels, time) for _ in range(2))
+        self.up = nn.ModuleList(Residual(2 * channels, channels, time) for _ in range(depth))
         self.norm, self.last = nn.GroupNorm(GROUPS, channels), nn.Conv2d(channels, 4 * 3, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # the same numbers in another order, faster on a CPU
 
