@@ -56,9 +56,10 @@ def detection(
     overlaps, best = [], []
     for detections, objects in zip(found, there, strict=True):
         shared = torch.zeros(len(detections), len(objects))
-        for row, each in enumerate(detections):
-            for column, (label, box) in enumerate(objects):
-                shared[row, column] = box_iou(each.box, box) if label == each.label else 0.0
+        if detections and objects:
+            boxes = torch.stack([box for _, box in objects])
+            alike = torch.tensor([[label == each.label for label, _ in objects] for each in detections])
+            shared = box_iou(torch.stack([each.box for each in detections])[:, None], boxes) * alike
         overlaps.append(shared)
         best += [column.max().item() if len(column) else 0.0 for column in shared.T]
     ranked = sorted(
