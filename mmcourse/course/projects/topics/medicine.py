@@ -44,7 +44,7 @@ PROJECT = Project(
         "error costs": Need(
             "What a missed finding and a false alarm cost should be said by those who treat and by those who are "
             "treated; that a manufacturer must weigh risks against benefits is law.",
-            "Regulation (EU) 2017/746 (IVDR), Annex I, sections 1 to 4",
+            "Regulation (EU) 2017/746 (IVDR), Annex I, sections 1 to 8",
         ),
         "regulation": Need(
             "Software that examines samples of patients is an in vitro diagnostic device. If it looks for what infects "
