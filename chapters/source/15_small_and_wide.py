@@ -223,6 +223,7 @@ memory = {"weights": [weights] * 6, "gradient and AdamW": [3 * weights] * 6, "ac
 figure = viz.curves({name: (SIZES, line) for name, line in memory.items()}, xlabel="pictures in a batch", ylabel="MB",
                     log=True, logx=True, markers=True)  # fmt: skip
 figure.axes[0].set_yticks([2, 4, 8, 12, 24, 48], labels=["2", "4", "8", "12", "24", "48"])
+figure.axes[0].minorticks_off()
 viz.show(
     figure,
     alt="Megabytes over the size of a batch: weights level at 4, gradient and AdamW level at 12, activations a rising line that is above both from eight pictures on.",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from mmcourse.viz.style import (
@@ -155,7 +156,7 @@ def curves(
         ticks = sorted(places)
         if len(ticks) <= 8:  # the measured places rather than powers of ten
             ax.set_xticks(ticks, [f"{x:,g}" for x in ticks])
-            ax.minorticks_off()
+            ax.xaxis.set_minor_locator(NullLocator())
     _levels(ax, baseline)
     ax.grid(axis="y")
     ax.set(xlabel=latin("xlabel", xlabel), ylabel=latin("ylabel", ylabel), title=latin("title", title))

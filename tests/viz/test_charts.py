@@ -93,6 +93,13 @@ def test_curves_take_values_or_pairs():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours", "theirs"]
 
 
+def test_measured_places_alone_are_marked_and_values_keep_their_small_ticks():
+    ax = drawn(viz.curves({"": ([32, 64, 128], [0.2, 0.04, 0.06])}, log=True, logx=True))
+    assert texts(ax.xaxis) == ["32", "64", "128"]
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+    assert len(ax.yaxis.get_minorticklocs()) > 3
+
+
 def test_bars():
     ax = drawn(viz.bars({"cat": 0.5, "dog": -0.25}, highlight="dog", baseline={"chance": 0.1}, ylim=(-1, 1)))
     assert [bar.get_height() for bar in ax.patches] == [0.5, -0.25]
