@@ -66,7 +66,7 @@ class UNet(nn.Module):
         depth: blocks at half the side on the way down, as many on the way up, and looks at the words.
     """
 
-    def __init__(self, channels: int, width: int, heads: int, length: int, depth: int = 2) -> None:
+    def __init__(self, channels: int, width: int, heads: int, length: int, depth: int) -> None:
         super().__init__()
         self.length = length
         time = 2 * width
