@@ -723,13 +723,13 @@ simple = {split: simple_scenes(900, split=split)[:100] for split in ("val", "tes
 said = {split: [in_full(scene) for scene in scenes] for split, scenes in simple.items()}
 SCALES, COUNTS = (1.0, 2.0, 4.0), (2, 5, 20)
 dials = [(scale, count) for scale in SCALES for count in COUNTS]
-scores = [
-    judged(drawer, said["val"][:40], guidance=scale, steps=count).found
+scores = {
+    (scale, count): judged(drawer, said["val"][:40], guidance=scale, steps=count).found
     for scale, count in progress(dials, "Guidance and steps")
-]
+}
 
 # %%
-chosen, steps = max(zip(scores, dials, strict=True))[1]
+chosen, steps = max(dials, key=lambda dial: (scores[dial], dial))
 asked = said["test"] + said["compositional"]  # known pairs, then new ones
 attempts = draw(drawer, asked, guidance=chosen, steps=steps)
 known_pairs, new_pairs = judge(reader, attempts[:100], asked[:100]), judge(reader, attempts[100:], asked[100:])
@@ -754,13 +754,13 @@ def things_drawn(count):
 
 
 by_steps = {
-    "full sentence": [judged(drawer, said["val"][:40], guidance=1.0, steps=1).found, scores[dials.index((1.0, 20))]],
+    "full sentence": [judged(drawer, said["val"][:40], guidance=1.0, steps=1).found, scores[1.0, 20]],
     "no sentence": [things_drawn(count) for count in (1, 20)],
 }
 
 # %%
 opened = by_steps["no sentence"]
-table = [scores[len(COUNTS) * row :][: len(COUNTS)] for row in range(3)]
+table = [[scores[scale, count] for count in COUNTS] for scale in SCALES]
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.6), width_ratios=(2, 1.3))
 viz.heat(table, rows=[f"guidance {s:.0f}" for s in SCALES], columns=[str(c) for c in COUNTS], xlabel="steps",
          title=f"chosen: guidance {chosen:.0f}, {steps} steps", ax=left)  # fmt: skip
@@ -784,7 +784,7 @@ claim("gain by twenty steps, without a sentence", opened[1] - opened[0], at_leas
 # something left to win:
 
 # %%
-euler = scores[dials.index((4.0, 20))]  # drawn already
+euler = scores[4.0, 20]  # drawn already
 lead = {
     name: euler - judged(drawer, said["val"][:40], guidance=4.0, method=method, steps=count).found
     for name, method, count in (("midpoint, 10", "midpoint", 10), ("Runge-Kutta, 5", "runge_kutta", 5))
